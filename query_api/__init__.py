@@ -1,0 +1,1 @@
+"""How it is asked for: searching, documents, status; never loads Kafka, not even indirectly."""

@@ -1,0 +1,1 @@
+"""How events move: the only room that knows Kafka; it knows no stage and no engine."""
