@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -60,12 +60,21 @@ def parse_document_event(raw: object, *, refuse_unknown_fields: bool = False) ->
     key = DocumentKey(_string(raw, "tenant", DEFAULT_TENANT), _required_string(raw, "id"))
     validate_key(key)
     operation = _operation(raw.get("op"))
-    if operation is Operation.DELETE:
-        given = [name for name in BODY_FIELDS if raw.get(name) is not None]
-        if given:
-            raise InvalidField(given[0], raw[given[0]], "a delete carries no content; leave it out")
-        return DocumentEvent(key=key, operation=operation, version=_version(raw.get("version")), **_common(raw))
-    return DocumentEvent(key=key, version=_version(raw.get("version")), title=_title(raw), **_body(raw), **_common(raw))
+    occurred_at, metadata = raw.get("occurred_at"), raw.get("metadata")
+    event = DocumentEvent(
+        key=key,
+        operation=operation,
+        version=_version(raw.get("version")),
+        metadata=parse_metadata(metadata) if metadata is not None else {},
+        source=_string(raw, "source", ""),
+        occurred_at=parse_moment("occurred_at", occurred_at) if occurred_at is not None else None,
+    )
+    given = [name for name in BODY_FIELDS if raw.get(name) is not None]
+    if operation is Operation.UPSERT:
+        return _with_body(replace(event, title=_title(raw)), raw, given)
+    if given:
+        raise InvalidField(given[0], raw[given[0]], "a delete carries no content; leave it out")
+    return event
 
 
 def event_to_json(event: DocumentEvent) -> dict[str, object]:
@@ -112,18 +121,7 @@ def _version(raw: object) -> int | None:
     return raw
 
 
-def _common(raw: Mapping[str, object]) -> dict[str, object]:
-    occurred_at = raw.get("occurred_at")
-    metadata = raw.get("metadata")
-    return {
-        "metadata": parse_metadata(metadata) if metadata is not None else {},
-        "source": _string(raw, "source", ""),
-        "occurred_at": parse_moment("occurred_at", occurred_at) if occurred_at is not None else None,
-    }
-
-
-def _body(raw: Mapping[str, object]) -> dict[str, object]:
-    given = [name for name in BODY_FIELDS if raw.get(name) is not None]
+def _with_body(event: DocumentEvent, raw: Mapping[str, object], given: list[str]) -> DocumentEvent:
     if len(given) != 1:
         raise InvalidField(
             "text", given or None, "an upsert carries exactly one of text, content (base64) and content_uri"
@@ -131,18 +129,17 @@ def _body(raw: Mapping[str, object]) -> dict[str, object]:
     media_type = _string(raw, "media_type", "text/plain").lower().partition(";")[0].strip()
     if not _MEDIA_TYPE.fullmatch(media_type):
         raise InvalidField("media_type", raw.get("media_type"), "it must be a media type such as text/markdown")
-    body: dict[str, object] = {"media_type": media_type}
+    event = replace(event, media_type=media_type)
     match given[0]:
         case "text":
             text = _required_string(raw, "text")
             if not text.strip():
                 raise InvalidField("text", text, "it holds no visible character; send a delete to remove a document")
-            body["text"] = text
+            return replace(event, text=text)
         case "content":
-            body["content"] = _base64(raw["content"])
+            return replace(event, content=_base64(raw["content"]))
         case _:
-            body |= {"content_uri": _required_string(raw, "content_uri"), "content_sha256": _sha256(raw)}
-    return body
+            return replace(event, content_uri=_required_string(raw, "content_uri"), content_sha256=_sha256(raw))
 
 
 def _sha256(raw: Mapping[str, object]) -> str:
@@ -156,9 +153,7 @@ def _sha256(raw: Mapping[str, object]) -> str:
 
 def _base64(raw: object) -> bytes:
     try:
-        if not isinstance(raw, str):
-            raise ValueError
-        content = base64.b64decode(raw, validate=True)
+        content = base64.b64decode(raw if isinstance(raw, str) else "=", validate=True)
     except (ValueError, binascii.Error):
         raise InvalidField("content", raw, "it must be base64 text") from None
     if not content:

@@ -1,5 +1,9 @@
 """The three kinds of failure, by what the caller has to do: try again, set one record aside, or stop."""
 
+from typing import Final
+
+_SHOWN_LIMIT: Final = 80
+
 
 class InverError(Exception):
     """The base of everything Inver raises on purpose; its text says what broke and what to do next."""
@@ -28,8 +32,8 @@ class InvalidField(Poison):
 
     def __init__(self, field: str, value: object, remedy: str, *, reason: str = "invalid_field") -> None:
         shown = repr(value)
-        if len(shown) > 80:
-            shown = f"{shown[:77]}..."
+        if len(shown) > _SHOWN_LIMIT:
+            shown = f"{shown[: _SHOWN_LIMIT - 3]}..."
         super().__init__(reason, f"field '{field}' has value {shown}: {remedy}")
         self.field = field
         self.remedy = remedy

@@ -79,6 +79,7 @@ def parse_metadata(raw: object) -> dict[str, MetadataValue]:
 
 
 def parse_value(field: str, value: object) -> MetadataValue:
+    """Check one metadata value, or one value of a filter. Raises InvalidField naming ``field``."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -119,9 +120,7 @@ def _parse_string(field: str, value: str) -> str:
 def parse_moment(field: str, value: object) -> datetime:
     """Read an RFC 3339 moment. Raises InvalidField."""
     try:
-        if not isinstance(value, str):
-            raise ValueError
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
         raise InvalidField(field, value, "it must be an RFC 3339 moment such as 2026-01-31T12:00:00Z") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
