@@ -1,0 +1,187 @@
+"""VectorIndex without a server: rows in one SQLite file, which is the truth, and an exact matrix in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import exact_rows
+from engines.exact_matrix import ExactMatrix
+from engines.sqlite import SqliteDatabase
+from schemas.embedding import Vectors
+from schemas.errors import Fatal, Poison
+from schemas.filters import Filter
+from schemas.row import Candidate, Row
+
+Result = TypeVar("Result")
+
+#: One search keeps every core busy while it multiplies; a second one fills the gaps between.
+_THREADS: Final = 2
+_SCANNED_AT_ONCE: Final = 1_000
+
+
+class ExactVectorIndex:
+    """One generation in one file. The first call opens it and loads the matrix; one process at a time may have it.
+
+    A write is on disk and in the matrix when it returns, in this order; so ``make_searchable`` has nothing to wait
+    for. The matrix takes 4 bytes per dimension and row.
+    """
+
+    def __init__(self, path: Path, dimension: int) -> None:
+        self._path = path
+        self._dimension = dimension
+        self._database = SqliteDatabase(path, exact_rows.SCHEMA)
+        self._matrix = ExactMatrix(dimension)
+        self._loaded = False
+        # Keeps the file and the matrix in step: they take the same writes in the same order.
+        self._writing = asyncio.Lock()
+        self._unfinished: set[asyncio.Task[Any]] = set()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="exact-vectors")
+
+    async def ensure(self) -> None:
+        """Open or create the file and load the matrix. Raises Fatal where the file holds another dimension."""
+        if not self._loaded:
+            await self._finish(self._load())
+
+    async def upsert(self, rows: Sequence[Row], vectors: Vectors) -> None:
+        """Store rows in one transaction, then show them."""
+        _refuse_unusable(rows, vectors, self._dimension)
+        # Of rows with the same key the last one counts.
+        position_of = {row.key: position for position, row in enumerate(rows)}
+        chosen = [rows[position] for position in position_of.values()]
+        matrix = np.ascontiguousarray(vectors[list(position_of.values())], np.float32)
+        metadata = [row.metadata for row in chosen]
+        await self._write(
+            lambda connection: exact_rows.store(connection, chosen, matrix),
+            lambda: self._matrix.upsert(list(position_of), metadata, matrix),
+        )
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete in one transaction, then hide."""
+        await self._write(
+            lambda connection: exact_rows.remove(connection, keys), lambda: self._matrix.delete(list(keys))
+        )
+
+    async def make_searchable(self, keys: Sequence[str]) -> None:
+        """Return at once: a write that has returned is in the matrix."""
+
+    async def search(
+        self, vector: Vectors, *, tenant: str, window: int, condition: Filter | None = None
+    ) -> list[Candidate]:
+        """Compare with every row of the tenant that meets the condition, off the loop."""
+        if vector.shape != (self._dimension,) or not np.isfinite(vector).all():
+            raise Poison("invalid_vector", f"a query vector must have {self._dimension} finite numbers")
+        await self.ensure()
+        query = np.ascontiguousarray(vector, np.float32)
+        return await self._in_thread(lambda: self._matrix.search(query, tenant, window, condition))
+
+    async def missing(self, keys: Sequence[str]) -> set[str]:
+        """Ask the file."""
+        return await self._read(lambda connection: exact_rows.missing(connection, keys))
+
+    async def fetch(self, keys: Sequence[str]) -> dict[str, Row]:
+        """Read from the file."""
+        return await self._read(lambda connection: exact_rows.fetch(connection, keys))
+
+    async def scan(self) -> AsyncIterator[str]:
+        """Read page after page by key: one that is rewritten meanwhile keeps its place."""
+        last = ""
+        while page := await self._read(partial(exact_rows.page_of_keys, after=last, limit=_SCANNED_AT_ONCE)):
+            for key in page:
+                yield key
+            last = page[-1]
+
+    async def count(self) -> int:
+        """Ask the file."""
+        return await self._read(exact_rows.count)
+
+    async def drop(self) -> None:
+        """Delete the file; a later call begins a new, empty one."""
+        await self._finish(self._drop())
+
+    async def ping(self) -> None:
+        """Return when the file can be read."""
+        await self._read(lambda connection: connection.execute("SELECT 1").fetchone())
+
+    async def close(self) -> None:
+        """Finish running writes and release file and threads; a closed index stays closed."""
+        async with self._writing:
+            await self._database.close()
+            self._threads.shutdown(wait=False)
+
+    async def _read(self, work: Callable[[Connection], Result]) -> Result:
+        await self.ensure()
+        return await self._database.read(work)
+
+    async def _write(self, store: Callable[[Connection], None], show: Callable[[], None]) -> None:
+        await self.ensure()
+        await self._finish(self._store_and_show(store, show))
+
+    async def _store_and_show(self, store: Callable[[Connection], None], show: Callable[[], None]) -> None:
+        async with self._writing:
+            await self._database.write(store)
+            await self._in_thread(show)
+
+    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        # A caller that is cancelled between file and matrix must not leave them apart.
+        task = asyncio.create_task(work)
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        await asyncio.shield(task)
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _load(self) -> None:
+        async with self._writing:
+            if self._loaded:
+                return
+            dimension = await self._database.write(
+                lambda connection: exact_rows.remember_dimension(connection, self._dimension)
+            )
+            if dimension != self._dimension:
+                raise Fatal(
+                    f"{self._path} holds vectors of dimension {dimension} and the model gives {self._dimension}: "
+                    "build a new generation for another model"
+                )
+            self._matrix = await self._database.read(self._read_matrix)
+            self._loaded = True
+
+    def _read_matrix(self, connection: Connection) -> ExactMatrix:
+        matrix = ExactMatrix(self._dimension)
+        for loaded in exact_rows.load(connection, self._dimension):
+            matrix.upsert(loaded.keys, loaded.metadata, loaded.vectors)
+        return matrix
+
+    async def _drop(self) -> None:
+        async with self._writing:
+            await self._database.close()
+            self._matrix = ExactMatrix(self._dimension)
+            self._loaded = False
+            await self._in_thread(self._delete_files)
+            self._database = SqliteDatabase(self._path, exact_rows.SCHEMA)
+
+    def _delete_files(self) -> None:
+        for suffix in ("-wal", "-shm", ""):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+def _refuse_unusable(rows: Sequence[Row], vectors: NDArray[np.float32], dimension: int) -> None:
+    if vectors.shape != (len(rows), dimension):
+        raise Poison(
+            "invalid_vector",
+            f"vectors of shape {vectors.shape} came for {len(rows)} rows of dimension {dimension}: "
+            "the collection was built for another model",
+        )
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        key = rows[int(np.argmin(finite))].key
+        raise Poison("invalid_vector", f"the vector of row {key} holds a number that is not finite: embed it again")

@@ -1,0 +1,1 @@
+"""The real servers on one machine without Docker: Apache Kafka, OpenSearch and Milvus, started, watched and stopped."""

@@ -1,0 +1,63 @@
+"""Remembers which ports the servers of one data directory use, and chooses those that are not decided yet."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from inver.servers.milvus import INTERNAL_PORTS
+from inver.servers.opensearch import HIGHEST_HTTP_PORT
+from inver.servers.ports import LOOPBACK, free_port, is_free
+from inver.servers.process import write_atomically
+from schemas.errors import Fatal
+
+#: What clients use, and where the search for a free port begins.
+CLIENT_PORTS: Mapping[str, int] = {"kafka": 9092, "opensearch": 9200, "milvus": 19530}
+_HIGHEST: Mapping[str, int] = {"opensearch": HIGHEST_HTTP_PORT}
+
+#: What the servers use among themselves: its name, where the search begins, and how many neighbours are needed.
+_INTERNAL_PORTS: Mapping[str, tuple[str, int, int]] = {
+    "kafka": ("kafka_controller", 19092, 1),
+    "opensearch": ("opensearch_transport", 9300, 1),
+    "milvus": ("milvus_internal", 19540, len(INTERNAL_PORTS)),
+}
+
+
+class PortBook:
+    """The ports of one data directory, in a file.
+
+    Invariant: a client's port, once recorded, only changes when someone names another one; clients have it in their settings.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def recorded(self) -> Mapping[str, int]:
+        try:
+            return {str(name): int(port) for name, port in json.loads(self._path.read_text(encoding="utf-8")).items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, AttributeError, TypeError) as error:
+            raise Fatal(f"{self._path} does not hold ports ({error}): remove it, and name the ports anew") from error
+
+    def client_port(self, server: str) -> int:
+        return self.recorded().get(server, CLIENT_PORTS[server])
+
+    def internal_port(self, server: str) -> int:
+        name, first, _ = _INTERNAL_PORTS[server]
+        return self.recorded().get(name, first)
+
+    def decide(self, server: str, wanted: int | None) -> None:
+        """Records the ports that this server is about to use; it must not be running. Raises Fatal where one is taken."""
+        recorded = self.recorded()
+        fixed = recorded.get(server) if wanted is None else wanted
+        if fixed is not None and not is_free(fixed):
+            raise Fatal(
+                f"{server} can't use {LOOPBACK}:{fixed}: another process listens there; end it, or name another port for {server}"
+            )
+        port = free_port(CLIENT_PORTS[server], last=_HIGHEST.get(server, 65535)) if fixed is None else fixed
+        name, first, neighbours = _INTERNAL_PORTS[server]
+        first = recorded.get(name, first)
+        write_atomically(
+            self._path,
+            json.dumps({**recorded, server: port, name: free_port(first, neighbours=neighbours)}, indent=1) + "\n",
+        )
