@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from streams.log import TopicPartition
@@ -27,6 +27,12 @@ class Member(Protocol):
 
     def lose(self, partitions: Collection[TopicPartition]) -> None:
         """Own these no longer."""
+
+    def wake(self) -> None:
+        """Let a waiting poll look again."""
+
+    async def close(self) -> None:
+        """Leave the group."""
 
 
 class ConsumerGroup:
@@ -66,6 +72,8 @@ class ConsumerGroup:
         """Move every partition that should and can move; call again whenever a batch is settled."""
         target = self._target()
         for member in self._members:
+            # Nobody waits for what was deleted with its topic.
+            self._take(member, {partition for partition in member.ownership.owned if not self._exists(partition)})
             leaving = {partition for partition in member.ownership.owned if target.get(partition) is not member}
             if not leaving or not member.ownership.in_flight:
                 self._take(member, leaving)
@@ -77,6 +85,16 @@ class ConsumerGroup:
             if partition not in self._owners:
                 self._owners[partition] = member
                 member.gain(partition)
+
+    def wake(self, partitions: Iterable[TopicPartition]) -> None:
+        """Let the owners of these look again."""
+        for partition in partitions:
+            owner = self._owners.get(partition)
+            if owner is not None:
+                owner.wake()
+
+    def _exists(self, partition: TopicPartition) -> bool:
+        return partition.partition < self._partition_count(partition.topic)
 
     def _target(self) -> dict[TopicPartition, Member]:
         topics = sorted({topic for member in self._members for topic in member.topics})

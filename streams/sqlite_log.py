@@ -48,7 +48,6 @@ class SqliteLog:
         self._ends = ends
         self._revocation_deadline_seconds = revocation_deadline_seconds
         self._groups: dict[str, ConsumerGroup] = {}
-        self._readers: dict[str, list[SqliteSubscription]] = {}
         self._cleaner: asyncio.Task[None] | None = None
 
     @classmethod
@@ -58,10 +57,8 @@ class SqliteLog:
         """Open or create the file. Raises Fatal when it is a newer Inver's or no log at all."""
         database = await asyncio.to_thread(SqliteDatabase, path)
         topics = await database.read(sqlite_topics.load_topics)
-        ends = await database.read(partial(_all_ends, topics=topics))
-        log = cls(
-            database=database, topics=topics, ends=ends, revocation_deadline_seconds=revocation_deadline_seconds
-        )
+        ends = await database.read(sqlite_topics.load_end_offsets)
+        log = cls(database=database, topics=topics, ends=ends, revocation_deadline_seconds=revocation_deadline_seconds)
         log._cleaner = asyncio.create_task(log._clean_regularly(clean_interval_seconds))
         return log
 
@@ -102,9 +99,7 @@ class SqliteLog:
         await self._database.write(partial(sqlite_topics.register_group, group=group, partition_ids=rows))
         members = self._groups.setdefault(
             group,
-            ConsumerGroup(
-                partition_count=self._partition_count, deadline_seconds=self._revocation_deadline_seconds
-            ),
+            ConsumerGroup(partition_count=self._partition_count, deadline_seconds=self._revocation_deadline_seconds),
         )
         subscription = SqliteSubscription(
             topics=topics, group_name=group, group=members, database=self._database, log=self
@@ -143,9 +138,7 @@ class SqliteLog:
     async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int:
         """Return the first offset appended at or after the moment; the end offset when there is none."""
         row = self._row(partition)
-        return await self._database.read(
-            partial(sqlite_records.first_offset, partition_id=row, since_ms=timestamp_ms)
-        )
+        return await self._database.read(partial(sqlite_records.first_offset, partition_id=row, since_ms=timestamp_ms))
 
     async def committed(self, group: str, topics: Sequence[str]) -> dict[TopicPartition, int]:
         """Return what the group has committed."""
@@ -195,7 +188,9 @@ class SqliteLog:
     def partition_id(self, partition: TopicPartition) -> int | None:
         """Return the partition's row, or None when its topic is gone."""
         topic = self._topics.get(partition.topic)
-        return topic.partition_ids[partition.partition] if topic is not None else None
+        if topic is None or partition.partition >= len(topic.partition_ids):
+            return None
+        return topic.partition_ids[partition.partition]
 
     def end_offset(self, partition: TopicPartition) -> int:
         """Return the offset the next appended record gets."""
@@ -247,11 +242,6 @@ class SqliteLog:
 def _place(record: OutgoingRecord, topic: Topic) -> Placed:
     number = partition_of(record.key, len(topic.partition_ids))
     return Placed(record, TopicPartition(record.topic, number), topic.partition_ids[number])
-
-
-def _all_ends(connection: object, topics: Mapping[str, Topic]) -> dict[TopicPartition, int]:
-    ends: dict[TopicPartition, int] = {}
-    return ends
 
 
 def _nothing(connection: object) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from schemas.errors import Fatal
-from streams.log import PartitionsLost, Record, TopicPartition
+from streams.log import Record, TopicPartition
 from streams.ownership import Ownership, lost_partitions
 from streams.sqlite_database import SqliteDatabase
 from streams.sqlite_group import ConsumerGroup
@@ -148,9 +148,7 @@ class SqliteSubscription:
         slices = self._slices()
         if not slices:
             return []
-        found = await self._database.read(
-            partial(read, slices=slices, max_records=max_records, max_bytes=_POLL_BYTES)
-        )
+        found = await self._database.read(partial(read, slices=slices, max_records=max_records, max_bytes=_POLL_BYTES))
         delivered: list[Record] = []
         for part in slices:
             records = found.get(part.partition)
@@ -179,9 +177,9 @@ class SqliteSubscription:
         rows = {partition: self._log.partition_id(partition) for partition in owned - self._positions.keys()}
         known = {partition: row for partition, row in rows.items() if row is not None}
         if known:
-            starts = await self._database.read(
-                partial(starting_offsets, group=self._group_name, partition_ids=known)
-            )
-            self._positions |= {partition: start for partition, start in starts.items() if partition in self._ownership.owned}
+            starts = await self._database.read(partial(starting_offsets, group=self._group_name, partition_ids=known))
+            self._positions |= {
+                partition: start for partition, start in starts.items() if partition in self._ownership.owned
+            }
         self._turns = deque(partition for partition in self._turns if partition in self._positions)
         self._turns.extend(sorted(self._positions.keys() - set(self._turns)))

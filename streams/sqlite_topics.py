@@ -49,6 +49,12 @@ def load_topics(connection: sqlite3.Connection) -> dict[str, Topic]:
     }
 
 
+def load_end_offsets(connection: sqlite3.Connection) -> dict[TopicPartition, int]:
+    """Return the end of every partition."""
+    rows = connection.execute("SELECT name, number, end_offset FROM partitions JOIN topics USING (topic_id)")
+    return {TopicPartition(name, number): end for name, number, end in rows}
+
+
 def create_topics(connection: sqlite3.Connection, specs: Sequence[TopicSpec]) -> dict[str, Topic]:
     """Create the missing ones and return all topics. Raises Fatal, creating none, for another partition count."""
     existing = load_topics(connection)
