@@ -6,7 +6,7 @@ left to it is dropping stop words and stemming, for which Lucene and Tantivy car
 algorithms. Languages for which they do not (Dutch, where Lucene uses Kraaij-Pohlmann) are left out.
 
 - Characters are brought to Unicode's NFKC form (``ﬁ`` is ``fi``, ``ｗ`` is ``w``) and to lower case.
-- A word is a run of letters, marks and digits: ``5-HT2A`` is ``5 ht2a``, ``3.5`` is ``3 5``, ``foo_bar`` is ``foo bar``.
+- A word is a run of letters, marks and digits: ``5-HT2A`` is ``5 ht2a``, ``foo_bar`` is ``foo bar``.
 - In English, an apostrophe inside a word joins and a possessive falls away: ``can't`` is ``cant``, ``O'Neil's`` is
   ``oneil``. Elsewhere it separates, as French and Italian need: ``l'homme`` is ``l homme``.
 - Each Han, Hiragana and Katakana character is a word of its own.

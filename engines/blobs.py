@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -15,8 +16,8 @@ from typing import Any, Final, TypeVar
 import obstore
 from obstore.exceptions import (
     BaseError,
-    GenericError,
     InvalidPathError,
+    NotSupportedError,
     PermissionDeniedError,
     UnauthenticatedError,
     UnknownConfigurationKeyError,
@@ -34,6 +35,13 @@ RETRIES: Final = 2
 _URI: Final = re.compile(r"blob:([0-9a-f]{64})")
 #: Where a local blob lies until it is complete and on disk.
 _INCOMING: Final = "incoming"
+_FINAL_ERRORS: Final = (
+    InvalidPathError,
+    NotSupportedError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
 _SHOWN_REASON_LENGTH: Final = 300
 
 
@@ -41,47 +49,138 @@ class ObstoreBlobStore:
     """Blobs as files ``ab/cd/<sha256>``, so that no folder grows too large."""
 
     def __init__(self, location: Path | str) -> None:
-        """Take a directory, made when first written to, or a URL; obstore reads credentials from the environment."""
+        """Take a directory, made on first use, or a URL, whose credentials obstore reads from the environment."""
         self._location = str(location)
-        self._directory = _directory(location)
-        self._store: Any = None if self._directory is not None else _remote(str(location))
+        self._directory = Path(location) if isinstance(location, Path) or "://" not in location else None
+        self._store: Any = None
+        if self._directory is None:
+            self._store = _remote(self._location)
 
     async def put(self, content: bytes) -> str:
         """Store durably and return ``blob:<sha256>``."""
         digest = await asyncio.to_thread(_sha256, content)
-        uri = f"blob:{digest}"
+        # A blob of another length was cut short by a failing disk; it is written again.
         if await self._stored_size(digest) == len(content):
-            return uri
-        # Absent, or cut short by a crash or a failing disk: written whole.
+            return f"blob:{digest}"
+        store, path = self._open(), _path(digest)
         if self._directory is None:
-            await self._called(obstore.put_async(self._open(), _path(digest), content), f"storing {uri}")
-        else:
-            await self._put_local(self._directory, digest, content)
-        return uri
+            await self._answer(obstore.put_async(store, path, content))
+            return f"blob:{digest}"
+        # obstore renames files into place without an fsync, so a power failure could leave an empty one under the name.
+        incoming = f"{_INCOMING}/{uuid.uuid4().hex}"
+        await self._answer(obstore.put_async(store, incoming, content))
+        await self._answer(asyncio.to_thread(_sync, self._directory / incoming))
+        await self._answer(obstore.rename_async(store, incoming, path))
+        await self._answer(asyncio.to_thread(_sync_folders, self._directory / path, self._directory))
+        return f"blob:{digest}"
 
     async def get(self, uri: str, *, limit_bytes: int) -> bytes:
-        """Return the content, after its size and before its SHA-256 is checked."""
+        """Return the content, after its length and its SHA-256 were checked."""
         digest = _digest(uri)
         try:
-            found = await self._called(obstore.get_async(self._open(), _path(digest)), f"reading {uri}")
-            # The size comes ahead of the content, so that nothing over the limit is ever read.
-            size = found.meta["size"]
-            if size > limit_bytes:
-                raise Poison("blob_too_large", f"{uri} has {size} bytes and the limit is {limit_bytes}; split it")
-            content = bytes(await self._called(found.bytes_async(), f"reading {uri}"))
+            found = await self._answer(obstore.get_async(self._open(), _path(digest)))
         except FileNotFoundError:
-            raise Poison("blob_missing", f"{uri} is not in {self._location}; store it, then send the event again") from None
+            raise Poison(
+                "blob_missing", f"{uri} is not in {self._location}; store it and send the event again"
+            ) from None
+        # The length comes ahead of the content, so that nothing over the limit is ever read.
+        length = found.meta["size"]
+        if length > limit_bytes:
+            raise Poison(
+                "blob_too_large", f"{uri} has {length} bytes and the limit is {limit_bytes}; split the document"
+            )
+        content = bytes(await self._answer(found.bytes_async()))
         if await asyncio.to_thread(_sha256, content) != digest:
-            raise Poison("blob_damaged", f"{uri} in {self._location} has other content than its name says; delete it there, store it again, and send the event again")
+            raise Poison(
+                "blob_damaged",
+                f"{uri} has other content in {self._location} than its name says; "
+                f"delete {_path(digest)} there, store the content and send the event again",
+            )
         return content
 
     async def close(self) -> None:
-        """Release connections; obstore closes them with the last reference."""
+        """Release connections; obstore ends them with the last reference."""
         self._store = None
+
+    async def _stored_size(self, digest: str) -> int | None:
+        try:
+            found = await self._answer(obstore.head_async(self._open(), _path(digest)))
+        except FileNotFoundError:
+            return None
+        size: int = found["size"]
+        return size
 
     def _open(self) -> Any:
         if self._store is None:
-            if self._directory is None:
-                raise Fatal("the blob store was closed; a closed store stays closed, make a new one")
-            self._store = LocalStore(self._directory, mkdir=True)
+            try:
+                self._store = (
+                    _remote(self._location) if self._directory is None else LocalStore(self._directory, mkdir=True)
+                )
+            except (OSError, BaseError) as error:
+                raise self._translate(error) from error
         return self._store
+
+    async def _answer(self, call: Awaitable[Result]) -> Result:
+        """Wait for obstore. Raises Retryable, Fatal, or FileNotFoundError, whose meaning the caller knows."""
+        try:
+            return await call
+        except FileNotFoundError:
+            raise
+        except (OSError, BaseError) as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: Exception) -> InverError:
+        said = f"blob store {self._location}: {_first_line(error)}"
+        if isinstance(error, _FINAL_ERRORS):
+            return Fatal(f"{said}; check its address, credentials and permissions")
+        if isinstance(error, OSError) and error.errno != errno.ENOSPC:
+            return Fatal(f"{said}; check the directory and its permissions")
+        return Retryable(said)
+
+
+def _remote(url: str) -> Any:
+    try:
+        return from_url(
+            url,
+            client_options={"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT},
+            retry_config={"max_retries": RETRIES, "retry_timeout": TIMEOUT},
+        )
+    except (BaseError, ValueError) as error:
+        raise Fatal(
+            f"blob store {url!r} cannot be used: {_first_line(error)}; name a directory or a URL such as s3://bucket/prefix"
+        ) from error
+
+
+def _digest(uri: str) -> str:
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise Poison("invalid_blob_uri", f"{uri[:_SHOWN_REASON_LENGTH]!r} is not 'blob:' and 64 hexadecimal digits")
+    return match[1]
+
+
+def _path(digest: str) -> str:
+    return f"{digest[:2]}/{digest[2:4]}/{digest}"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:_SHOWN_REASON_LENGTH]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folders(path: Path, root: Path) -> None:
+    """Make the file's name, and those of the folders made for it, survive a power failure."""
+    for folder in path.parents:
+        _sync(folder)
+        if folder == root:
+            return

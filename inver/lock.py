@@ -42,8 +42,8 @@ class DataDirectoryLock:
                     owner = file.read().strip() or "unknown"
                     file.close()
                     raise Fatal(
-                        f"data directory {self._directory} is in use by process {owner}: wait for it, stop it, or choose "
-                        "another --data-dir"
+                        f"data directory {self._directory} is in use by process {owner}: wait for it, stop it, "
+                        "or choose another --data-dir"
                     ) from None
                 time.sleep(0.05)
         file.truncate(0)

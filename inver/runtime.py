@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from query_api.app import ApiDependencies, create_app
 
 from consumers.stages import CHUNK, EMBED, INDEX, STATUS, StageDefinition
 from inver.directory import CollectionDirectory
@@ -18,7 +19,6 @@ from inver.readiness import Readiness
 from inver.settings import Profile, Settings
 from inver.sink import LogSink
 from inver.wiring import Wiring
-from query_api.app import ApiDependencies, create_app
 from query_api.search import Searcher, SearchSettings
 
 #: What ``inver up`` and every command that writes in process run.
@@ -40,7 +40,10 @@ class Runtime:
 
 @asynccontextmanager
 async def open_runtime(settings: Settings, stages: tuple[StageDefinition, ...]) -> AsyncIterator[Runtime]:
-    """Open everything, run the stages, and on leaving let each finish its batch. Raises Fatal for a directory in use."""
+    """Open everything, run the stages, and on leaving let each finish its batch.
+
+    Raises Fatal for a data directory in use.
+    """
     lock = DataDirectoryLock(settings.data_directory)
     if settings.profile is Profile.EMBEDDED:
         await asyncio.to_thread(lock.acquire)

@@ -156,7 +156,8 @@ class DoctreeWalk:
         if title is not None:
             self._writer.block(inline_text(title))
         rows = [
-            " | ".join(" ".join(_block_text(entry).split()) for entry in row.children) for row in node.findall(nodes.row)
+            " | ".join(" ".join(_block_text(entry).split()) for entry in row.children)
+            for row in node.findall(nodes.row)
         ]
         self._writer.verbatim_block("\n".join(rows))
 

@@ -126,8 +126,8 @@ class _Walk:
         self._inline: list[str] = []
         self._is_tight = False
         self._preformatted = 0
-        #: The next number of each open list; None for lists without numbers.
-        self._lists: list[int | None] = []
+        #: For each open list, whether it is numbered and how many items it has had.
+        self._lists: list[tuple[bool, int]] = []
         self._table: LexborNode | None = None
         self._rows: list[list[str]] = []
 
@@ -167,14 +167,11 @@ class _Walk:
 
     def _enter_block(self, node: LexborNode, tag: str) -> None:
         self.flush()
-        self._is_tight = tag in _TIGHT
+        self._is_tight = self._is_tight or tag in _TIGHT
         if tag in {"ul", "ol"}:
-            self._lists.append(1 if tag == "ol" else None)
+            self._lists.append((tag == "ol", 0))
         elif tag == "li":
-            number = self._lists[-1] if self._lists else None
-            self._writer.open_item("- " if number is None else f"{number}. ")
-            if number is not None:
-                self._lists[-1] = number + 1
+            self._open_item()
         elif tag == "pre":
             self._preformatted += 1
         elif tag == "table" and not _lays_out(node):
@@ -183,12 +180,18 @@ class _Walk:
     def _leave_block(self, tag: str) -> None:
         self.flush()
         self._is_tight = False
-        if tag in {"ul", "ol"}:
+        if tag in {"ul", "ol"} and self._lists:
             self._lists.pop()
         elif tag == "li":
             self._writer.close_item()
         elif tag == "pre":
             self._preformatted -= 1
+
+    def _open_item(self) -> None:
+        numbered, count = self._lists.pop() if self._lists else (False, 0)
+        self._lists.append((numbered, count + 1))
+        self._writer.open_item(f"{count + 1}. " if numbered else "- ")
+        self._is_tight = count > 0 or len(self._lists) > 1
 
     def _enter_cell(self, tag: str) -> None:
         if tag == "tr":

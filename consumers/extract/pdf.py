@@ -63,7 +63,9 @@ def _read(content: bytes, limits: ExtractLimits) -> Extracted:
         length += len(text) + len(_PAGE_GAP)
         size += len(text.encode())
         if size > limits.max_text_bytes:
-            raise Poison("document_too_large", f"the PDF holds more than {limits.max_text_bytes} bytes of text; divide it")
+            raise Poison(
+                "document_too_large", f"the PDF holds more than {limits.max_text_bytes} bytes of text; divide it"
+            )
     if not any(texts):
         raise Poison("no_text_layer", f"none of the PDF's {count} pages has a text layer; run OCR on it first")
     return Extracted(text=_PAGE_GAP.join(texts), title=_title(reader), pages=tuple(starts))

@@ -27,7 +27,8 @@ _SETTINGS: Final = {
     "syntax_highlight": "none",
     "doctitle_xform": False,
     "docinfo_xform": False,
-    "line_length_limit": 1_000_000,
+    # Above it docutils gives the whole document up.
+    "line_length_limit": 1_000_000_000,
 }
 #: The header of a Python Enhancement Proposal and its kin: ``Name: value`` lines, continued by indented ones.
 _HEADER: Final = re.compile(r"\A(?:[A-Z][A-Za-z-]{0,40}:(?:[ \t][^\n]*)?\n(?:[ \t]+\S[^\n]*\n)*){2,}(?=\n|\Z)")
@@ -83,7 +84,8 @@ def parse_source(source: str) -> nodes.document:
         raise
     except Exception as error:  # noqa: BLE001  # docutils raises any type on markup that it did not foresee
         raise Poison(
-            "malformed_restructuredtext", f"docutils cannot read it ({type(error).__name__}: {error}); correct the markup"
+            "malformed_restructuredtext",
+            f"docutils cannot read it ({type(error).__name__}: {error}); correct the markup",
         ) from error
 
 

@@ -59,6 +59,7 @@ class ServersStatus:
 
     @property
     def all_running(self) -> bool:
+        """Whether all three answer."""
         return all(server.state is ServerState.RUNNING for server in self)
 
 
@@ -74,6 +75,7 @@ class ServerOptions:
 
     @property
     def wanted_ports(self) -> Mapping[str, int | None]:
+        """The three ports by their server's name."""
         return {"kafka": self.kafka_port, "opensearch": self.opensearch_port, "milvus": self.milvus_port}
 
 
@@ -87,7 +89,7 @@ class Servers:
     cache_directory: Path = field(default_factory=lambda: default_cache_directory(os.environ))
 
     def up(self, *, names: tuple[str, ...] = SERVER_NAMES, progress: Progress = lambda _: None) -> ServersStatus:
-        """Starts what isn't running and returns when all of `names` answer; raises Fatal, leaving the others running."""
+        """Starts what isn't running and returns when all of `names` answer. Raises Fatal; what runs then, stays."""
         with self._alone(progress):
             began = time.monotonic()
             started = [name for name in names if self._start(name, progress)]
@@ -165,12 +167,20 @@ class Servers:
             case "kafka":
                 heap = self.options.kafka_heap_mebibytes
                 return KafkaServer(
-                    directory=directory, cache_directory=cache, port=port, controller_port=internal_port, heap_mebibytes=heap
+                    directory=directory,
+                    cache_directory=cache,
+                    port=port,
+                    controller_port=internal_port,
+                    heap_mebibytes=heap,
                 )
             case "opensearch":
                 heap = self.options.opensearch_heap_mebibytes
                 return OpenSearchServer(
-                    directory=directory, cache_directory=cache, port=port, transport_port=internal_port, heap_mebibytes=heap
+                    directory=directory,
+                    cache_directory=cache,
+                    port=port,
+                    transport_port=internal_port,
+                    heap_mebibytes=heap,
                 )
             case "milvus":
                 return MilvusServer(

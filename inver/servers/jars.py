@@ -103,8 +103,8 @@ def _resolve(jar: LockedJar, scratch: Path) -> Path:
     # Both its own complaints and those of the HTTP library below it: any of them means that the jar can't be had.
     except (RuntimeError, OSError) as error:
         raise Fatal(
-            f"{jar} can't be downloaded ({type(error).__name__}: {error}): look whether a Maven repository is reachable, "
-            "or copy the cache folder from a machine where `inver servers up` has run"
+            f"{jar} can't be downloaded ({type(error).__name__}: {error}): look whether a Maven repository can be "
+            "reached, or copy the cache folder from a machine where `inver servers up` has run"
         ) from error
 
 

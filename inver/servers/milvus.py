@@ -1,6 +1,5 @@
 """One Milvus standalone server, with its own metadata store and message queue inside."""
 
-import http.client
 import json
 import sys
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from inver.servers.milvus_wheel import unpack
 from inver.servers.ports import LOOPBACK
+from inver.servers.probe import http_get
 from inver.servers.process import Launch, write_atomically
 from inver.servers.server import Progress
 
@@ -36,19 +36,26 @@ class MilvusServer:
     port: int
     #: The first of as many neighbouring ports as INTERNAL_PORTS has names.
     first_internal_port: int
-    time_tick_interval_milliseconds: int = 200
+    #: A read with Strong consistency waits for about two ticks. Measured on 2 cores, median of a Strong query and
+    #: idle use of one core: 200 ms (Milvus' default) 390 ms and 3 %, 50 ms 94 ms and 7 %, 20 ms 35 ms and 18 %.
+    time_tick_interval_milliseconds: int = 50
     name: str = "milvus"
     start_timeout_seconds: float = 120.0
-    stop_timeout_seconds: float = 15.0
+    #: Asked to end, Milvus 2.3 closes its coordinators and then waits for them without end, or panics: more time is
+    #: of no use. What it acknowledged is in its message queue and metadata store, from where the next start reads it.
+    stop_timeout_seconds: float = 2.0
 
     def prepare(self, progress: Progress) -> Launch:
+        """Unpacks the program, once, and writes the configuration anew."""
         progress("milvus: looking for its program")
         programs = unpack(self.cache_directory)
         config = self.directory / "config"
         # JSON is YAML, and escapes paths by itself.
         write_atomically(config / "milvus.yaml", json.dumps(self._settings(), indent=1) + "\n")
         write_atomically(config / "etcd.yaml", json.dumps(self._etcd_settings(), indent=1) + "\n")
-        write_atomically(config / "glog.conf", f"--minloglevel=1\n--log_dir={self.directory / 'logs'}\n--max_log_size=16\n")
+        write_atomically(
+            config / "glog.conf", f"--minloglevel=1\n--log_dir={self.directory / 'logs'}\n--max_log_size=16\n"
+        )
         library_path = "DYLD_LIBRARY_PATH" if sys.platform == "darwin" else "LD_LIBRARY_PATH"
         return Launch(
             command=(str(programs / "milvus"), "run", "standalone"),
@@ -65,7 +72,7 @@ class MilvusServer:
 
     def is_ready(self) -> bool:
         """Whether every part is healthy and the proxy answers a request that passes through the coordinators."""
-        return _get(self._internal_port("metrics"), "/healthz") == b"OK" and b'"code":200' in _get(
+        return http_get(self._internal_port("metrics"), "/healthz") == b"OK" and b'"code":200' in http_get(
             self.port, "/v1/vector/collections"
         )
 
@@ -119,16 +126,3 @@ class MilvusServer:
             "auto-compaction-mode": "periodic",
             "auto-compaction-retention": "1h",
         }
-
-
-def _get(port: int, path: str) -> bytes:
-    """The body of a good answer, else nothing."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=1.0)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.read() if answer.status == 200 else b""
-    except (OSError, http.client.HTTPException):
-        return b""
-    finally:
-        connection.close()

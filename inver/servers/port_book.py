@@ -25,13 +25,15 @@ _INTERNAL_PORTS: Mapping[str, tuple[str, int, int]] = {
 class PortBook:
     """The ports of one data directory, in a file.
 
-    Invariant: a client's port, once recorded, only changes when someone names another one; clients have it in their settings.
+    Invariant: a port for clients, once recorded, only changes when someone names another: clients have it in their
+    settings.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def recorded(self) -> Mapping[str, int]:
+        """Every port that was decided so far, by its name."""
         try:
             return {str(name): int(port) for name, port in json.loads(self._path.read_text(encoding="utf-8")).items()}
         except FileNotFoundError:
@@ -40,19 +42,22 @@ class PortBook:
             raise Fatal(f"{self._path} does not hold ports ({error}): remove it, and name the ports anew") from error
 
     def client_port(self, server: str) -> int:
+        """Where clients find this server: the recorded port, else the usual one."""
         return self.recorded().get(server, CLIENT_PORTS[server])
 
     def internal_port(self, server: str) -> int:
+        """The first port that this server uses for itself."""
         name, first, _ = _INTERNAL_PORTS[server]
         return self.recorded().get(name, first)
 
     def decide(self, server: str, wanted: int | None) -> None:
-        """Records the ports that this server is about to use; it must not be running. Raises Fatal where one is taken."""
+        """Records the ports that this server is about to use; it must not run yet. Raises Fatal where one is taken."""
         recorded = self.recorded()
         fixed = recorded.get(server) if wanted is None else wanted
         if fixed is not None and not is_free(fixed):
             raise Fatal(
-                f"{server} can't use {LOOPBACK}:{fixed}: another process listens there; end it, or name another port for {server}"
+                f"{server} can't use {LOOPBACK}:{fixed}: another process listens there; "
+                f"end it, or name another port for {server}"
             )
         port = free_port(CLIENT_PORTS[server], last=_HIGHEST.get(server, 65535)) if fixed is None else fixed
         name, first, neighbours = _INTERNAL_PORTS[server]

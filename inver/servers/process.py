@@ -17,7 +17,7 @@ POLL_INTERVAL_SECONDS = 0.05
 _DETACH = 'cd "$1" || exit 1; log=$2; shift 2; "$@" </dev/null >"$log" 2>&1 & echo $!'
 
 
-#: What a server inherits. Milvus takes any variable for a setting (LOG_LEVEL, PROXY_PORT): the caller's must not leak in.
+#: What a server inherits. Milvus takes any variable for a setting (LOG_LEVEL, PROXY_PORT): ours must not leak in.
 _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")
 
 
@@ -71,12 +71,12 @@ class ServerProcess:
         return identity.pid
 
     def start(self, launch: Launch) -> int:
-        """Starts the server in its own session; it outlives the caller. The caller has checked that it isn't running."""
+        """Starts the server in its own session; it outlives the caller, who has checked that it isn't running."""
         self._identity_file.unlink(missing_ok=True)
         launch.console_log.parent.mkdir(parents=True, exist_ok=True)
         if launch.console_log.exists():
             launch.console_log.replace(launch.console_log.with_suffix(".previous.log"))
-        shell = subprocess.run(  # noqa: S603 -- the command is ours, made of no input but paths and ports
+        shell = subprocess.run(
             ["/bin/sh", "-c", _DETACH, "sh", str(launch.working_directory), str(launch.console_log), *launch.command],
             env={**_inherited(), **launch.environment},
             start_new_session=True,
@@ -96,7 +96,9 @@ class ServerProcess:
         deadline = time.monotonic() + timeout_seconds
         while not is_ready():
             if self.running_pid() is None:
-                raise Fatal(f"{self._name} ended while starting; its last words, from {console_log}:\n{_tail(console_log)}")
+                raise Fatal(
+                    f"{self._name} ended while starting; its last words, from {console_log}:\n{_tail(console_log)}"
+                )
             if time.monotonic() > deadline:
                 raise Fatal(
                     f"{self._name} is not ready after {timeout_seconds:g} s, and still starting: look into "
@@ -163,7 +165,7 @@ def _boot() -> str:
 
 
 def _began_by_ps(pid: int) -> str | None:
-    listing = subprocess.run(  # noqa: S603 -- no input but a number
+    listing = subprocess.run(
         ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, check=False, text=True
     )
     state, _, began = listing.stdout.strip().partition(" ")

@@ -14,7 +14,9 @@ class Server(Protocol):
     """One server in one directory. Nothing here remembers state: the directory and the process do."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """One word, as people type it."""
+        ...
 
     @property
     def port(self) -> int:
@@ -22,13 +24,19 @@ class Server(Protocol):
         ...
 
     @property
-    def directory(self) -> Path: ...
+    def directory(self) -> Path:
+        """Where its configuration, data and logs are."""
+        ...
 
     @property
-    def start_timeout_seconds(self) -> float: ...
+    def start_timeout_seconds(self) -> float:
+        """How long a start may take before it counts as failed."""
+        ...
 
     @property
-    def stop_timeout_seconds(self) -> float: ...
+    def stop_timeout_seconds(self) -> float:
+        """How long it gets to end by itself before it is ended."""
+        ...
 
     def prepare(self, progress: Progress) -> Launch:
         """Fetches what is missing and writes the configuration; data that is there stays. Blocks; raises Fatal."""

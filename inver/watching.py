@@ -1,0 +1,110 @@
+"""Watching folders: new and changed files become upserts, vanished ones deletes, also while nobody was watching."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from inver.client import Client, collection_path
+from inver.ingest import Ingest, IngestReport
+from inver.settings import Settings
+from inver.sources import SourceDocument, files_of, identifier_of, read_file
+from schemas.document import DEFAULT_TENANT
+from schemas.errors import InverError
+
+#: What a file looked like when it was last sent: modification time in nanoseconds, and size.
+Seen = dict[str, tuple[int, int]]
+
+
+class FolderWatch:
+    """Keeps a collection in step with folders.
+
+    What was sent is remembered in the data directory, so that a file deleted while Inver was down is deleted from the
+    collection at the next start. A crash before the memory is written sends files again: unchanged ones cost nothing.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        paths: tuple[Path, ...],
+        collection: str,
+        announce: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._paths = tuple(path.resolve() for path in paths)
+        self._collection = collection
+        self._announce = announce
+        name = hashlib.sha256("\n".join([collection, *map(str, self._paths)]).encode()).hexdigest()[:16]
+        self._memory = settings.data_directory / "watched" / f"{name}.json"
+
+    async def run(self) -> None:
+        """Bring the collection in step, then follow changes until cancelled."""
+        from watchfiles import awatch
+
+        seen = self._recall()
+        seen = await self._synchronise(seen)
+        async for _ in awatch(*self._paths, step=200):
+            try:
+                seen = await self._synchronise(seen)
+            except InverError as error:
+                self._announce(f"watching: {error}")
+                await asyncio.sleep(1.0)
+
+    async def _synchronise(self, seen: Seen) -> Seen:
+        found = await asyncio.to_thread(self._look)
+        changed = {identifier: file for identifier, (file, look) in found.items() if seen.get(identifier) != look}
+        vanished = [identifier for identifier in seen if identifier not in found]
+        if not changed and not vanished:
+            return seen
+        ingest = Ingest(self._client, collection=self._collection, tenant=DEFAULT_TENANT, progress=lambda _: None)
+        await ingest.submit(_documents(changed))
+        for identifier in vanished:
+            await self._client.request("DELETE", collection_path(self._collection, "documents", identifier))
+        await ingest.wait()
+        now = {identifier: look for identifier, (_, look) in found.items()}
+        self._remember(now)
+        self._announce(_summary(ingest.report, len(vanished)))
+        return now
+
+    def _look(self) -> dict[str, tuple[Path, tuple[int, int]]]:
+        found: dict[str, tuple[Path, tuple[int, int]]] = {}
+        for path in self._paths:
+            files = (
+                [(file, identifier_of(file, path)) for file in files_of(path)] if path.is_dir() else [(path, path.name)]
+            )
+            for file, identifier in files:
+                try:
+                    status = file.stat()
+                except FileNotFoundError:
+                    continue
+                found[identifier] = (file, (status.st_mtime_ns, status.st_size))
+        return found
+
+    def _recall(self) -> Seen:
+        try:
+            stored = json.loads(self._memory.read_text())
+            return {str(identifier): (int(look[0]), int(look[1])) for identifier, look in stored.items()}
+        except (FileNotFoundError, ValueError, AttributeError, TypeError, IndexError):
+            # Without a memory every file is sent again, and files deleted meanwhile stay: `inver delete` removes them.
+            return {}
+
+    def _remember(self, seen: Seen) -> None:
+        self._memory.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._memory.with_suffix(".draft")
+        draft.write_text(json.dumps(seen))
+        draft.replace(self._memory)
+
+
+def _documents(changed: dict[str, Path]) -> Iterable[SourceDocument]:
+    for identifier, file in changed.items():
+        yield from read_file(file, identifier, tenant=DEFAULT_TENANT)
+
+
+def _summary(report: IngestReport, deleted: int) -> str:
+    lines = [f"watching: {report.searchable} searchable, {deleted} deleted, {len(report.failed)} failed"]
+    lines += [f"  {failure.id}: {failure.reason}" for failure in report.failed]
+    return "\n".join(lines)
