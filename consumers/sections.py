@@ -23,7 +23,8 @@ def sections_of(extracted: Extracted, title: str) -> list[Section]:
     """Cut at every heading. A heading without text of its own goes with the section after it."""
     sections: list[Section] = []
     open_headings: list[Heading] = []
-    start, path = 0, ()
+    start = 0
+    path: tuple[str, ...] = ()
     for heading in extracted.headings:
         if not _is_bare(extracted.text[start : heading.start], open_headings):
             sections.append(Section(start, heading.start, path))

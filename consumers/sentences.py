@@ -10,11 +10,19 @@ from typing import Final
 _END: Final = re.compile(r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+\s++ | [。！？｡．؟।]++["”’»」』）】\]]*+\s*+""", re.VERBOSE)
 _LAST_WORD: Final = re.compile(r"[^\s(\[\"'“‘«]*\Z")
 _LONGEST_WORD: Final = 24
+#: ``1.`` begins a list item, ``1999.`` ends a sentence; ``e.g`` and ``U.S`` are dotted words.
+_LONGEST_NUMBER: Final = 3
+_LONGEST_DOTTED: Final = 5
+_DEEPEST_INDENT: Final = 40
 _ABBREVIATIONS: Final = frozenset(
-    "al approx art assoc bros ca capt cf ch co col corp dept dr ed eds eq eqs esp est fig figs gen gov hon inc incl jr"
-    " ltd maj mr mrs ms mt no nos nr op p pp prof ref refs resp rev sec sen sgt sr st tab univ viz vol vols vs"
-    " jan feb mar apr jun jul aug sep sept oct nov dec bzw ggf usw z.b d.h u.a".split()
-)
+    {
+        "al", "approx", "art", "assoc", "bros", "ca", "capt", "cf", "ch", "co", "col", "corp", "dept", "dr", "ed",
+        "eds", "eq", "eqs", "esp", "est", "fig", "figs", "gen", "gov", "hon", "inc", "incl", "jr", "ltd", "maj",
+        "mr", "mrs", "ms", "mt", "no", "nos", "nr", "op", "p", "pp", "prof", "ref", "refs", "resp", "rev", "sec",
+        "sen", "sgt", "sr", "st", "tab", "univ", "viz", "vol", "vols", "vs", "jan", "feb", "mar", "apr", "jun",
+        "jul", "aug", "sep", "sept", "oct", "nov", "dec", "bzw", "ggf", "usw", "z.b", "d.h", "u.a",
+    }
+)  # fmt: skip
 
 
 def sentence_starts(text: str, start: int, end: int) -> Iterator[int]:
@@ -35,7 +43,15 @@ def _goes_on(text: str, match: re.Match[str], start: int) -> bool:
     word = before[0] if before is not None else ""
     if len(word) == 1 and word.isalpha() and word.isupper():
         return True
-    if word.isdecimal() and len(word) <= 3:
-        line_start = text.rfind("\n", start, match.start() - len(word)) + 1
-        return not text[max(line_start, start) : match.start() - len(word)].strip(" \t>*-")
-    return word.lower() in _ABBREVIATIONS or ("." in word and len(word) <= 5 and word.replace(".", "").isalpha())
+    if word.isdecimal() and len(word) <= _LONGEST_NUMBER:
+        return _begins_line(text, match.start() - len(word), start)
+    return word.lower() in _ABBREVIATIONS or (
+        "." in word and len(word) <= _LONGEST_DOTTED and word.replace(".", "").isalpha()
+    )
+
+
+def _begins_line(text: str, position: int, start: int) -> bool:
+    """Tell whether nothing but indentation stands before on the line; looks back a little only, to stay linear."""
+    window_start = max(start, position - _DEEPEST_INDENT)
+    before, newline, line = text[window_start:position].rpartition("\n")
+    return not line.strip() and (newline == "\n" or (window_start == start and not before))

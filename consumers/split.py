@@ -86,22 +86,20 @@ class _Splitter:
             position = packer.skip_space(section.start)
             previous_start: int | None = None
             while position < section.end:
-                chunk, position = self._next(packer, section, prefix, position, previous_start, ordinal)
-                yield chunk
-                previous_start = chunk.start
+                packed, used_prefix = self._next(packer, prefix, position, previous_start)
+                yield _chunk(self._extracted, ordinal=ordinal, prefix=used_prefix, packed=packed, path=section.path)
+                position, previous_start = packed.next_position, packed.start
                 ordinal += 1
 
-    def _next(
-        self, packer: Packer, section: Section, prefix: str, position: int, previous_start: int | None, ordinal: int
-    ) -> tuple[Chunk, int]:
-        """Make the next chunk, smaller and smaller until the model would read all of it."""
+    def _next(self, packer: Packer, prefix: str, position: int, previous_start: int | None) -> tuple[Packed, str]:
+        """Find the next chunk's span, smaller and smaller until the model would read all of it, and its prefix."""
         room = self._budget - (self._tokenizer.count(f"{prefix}\n") if prefix else 0)
         while True:
             packed = packer.pack(position, previous_start, max(room, 1))
-            chunk = _chunk(self._extracted, ordinal=ordinal, prefix=prefix, packed=packed, path=section.path)
-            excess = self._tokenizer.count(chunk.searchable_text()) - self._budget
+            text = self._extracted.text[packed.start : packed.end]
+            excess = self._tokenizer.count(f"{prefix}\n{text}" if prefix else text) - self._budget
             if excess <= 0:
-                return chunk, packed.next_position
+                return packed, prefix
             if room > 1:
                 room = max(1, min(room - 1, self._tokens.count(packed.start, packed.end) - excess))
             elif prefix:

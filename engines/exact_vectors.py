@@ -11,13 +11,13 @@ from sqlite3 import Connection
 from typing import Any, Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines import exact_rows
 from engines.exact_matrix import ExactMatrix
 from engines.sqlite import SqliteDatabase
+from engines.vector_checks import check_query, check_vectors
 from schemas.embedding import Vectors
-from schemas.errors import Fatal, Poison
+from schemas.errors import Fatal
 from schemas.filters import Filter
 from schemas.row import Candidate, Row
 
@@ -53,7 +53,7 @@ class ExactVectorIndex:
 
     async def upsert(self, rows: Sequence[Row], vectors: Vectors) -> None:
         """Store rows in one transaction, then show them."""
-        _refuse_unusable(rows, vectors, self._dimension)
+        check_vectors(rows, vectors, self._dimension)
         # Of rows with the same key the last one counts.
         position_of = {row.key: position for position, row in enumerate(rows)}
         chosen = [rows[position] for position in position_of.values()]
@@ -77,8 +77,7 @@ class ExactVectorIndex:
         self, vector: Vectors, *, tenant: str, window: int, condition: Filter | None = None
     ) -> list[Candidate]:
         """Compare with every row of the tenant that meets the condition, off the loop."""
-        if vector.shape != (self._dimension,) or not np.isfinite(vector).all():
-            raise Poison("invalid_vector", f"a query vector must have {self._dimension} finite numbers")
+        check_query(vector, self._dimension)
         await self.ensure()
         query = np.ascontiguousarray(vector, np.float32)
         return await self._in_thread(lambda: self._matrix.search(query, tenant, window, condition))
@@ -172,16 +171,3 @@ class ExactVectorIndex:
     def _delete_files(self) -> None:
         for suffix in ("-wal", "-shm", ""):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-
-
-def _refuse_unusable(rows: Sequence[Row], vectors: NDArray[np.float32], dimension: int) -> None:
-    if vectors.shape != (len(rows), dimension):
-        raise Poison(
-            "invalid_vector",
-            f"vectors of shape {vectors.shape} came for {len(rows)} rows of dimension {dimension}: "
-            "the collection was built for another model",
-        )
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        key = rows[int(np.argmin(finite))].key
-        raise Poison("invalid_vector", f"the vector of row {key} holds a number that is not finite: embed it again")

@@ -41,6 +41,7 @@ class ModelDescription:
     dimension: int
     #: What the model reads at most, special tokens included.
     max_tokens: int
+    pad_token_id: int
     #: Whether texts are put in lower case before they are cut into tokens.
     lowercase: bool
     document_prompt: str
@@ -81,6 +82,7 @@ def describe_model(folder: Path) -> ModelDescription:
         tokenizer_folder=first,
         dimension=_dimension(folder, modules),
         max_tokens=_max_tokens(modules[0], settings),
+        pad_token_id=int(modules[0].config.get("pad_token_id") or 0),
         lowercase=bool(settings.get("do_lower_case", False)),
         document_prompt=_prompt(prompts, ("document", "passage", "corpus")),
         query_prompt=_prompt(prompts, ("query",)),
@@ -131,12 +133,10 @@ def _max_tokens(module: Module, settings: Mapping[str, Any]) -> int:
 
 
 def _prompt(config: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    # sentence-transformers adds an empty "document" prompt to every model, which hides a "passage" one that the model
+    # was trained with. So the first that says anything counts, and every backend is handed it.
     prompts = config.get("prompts") or {}
-    chosen = next((name for name in names if name in prompts), None)
-    if chosen is None:
-        # sentence-transformers knows these two names in every model, as empty prompts, and so never takes the default.
-        return ""
-    return prompts[chosen] or ""
+    return next((str(prompts[name]) for name in names if prompts.get(name)), "")
 
 
 def _graph_pooling(modules: tuple[Module, ...]) -> str | None:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from engines.model_description import read_modules
 from schemas.errors import Fatal
 
 DEFAULT_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
@@ -86,32 +87,63 @@ def _packaged(name: str) -> ModelFolder | None:
     package = find_spec(_PACKAGE)
     if package is None or package.origin is None:
         return None
-    return ModelFolder(
-        name=name, path=Path(package.origin).parent / "model", weights_sha256=PACKAGE_WEIGHTS_SHA256
-    )
+    return ModelFolder(name=name, path=Path(package.origin).parent / "model", weights_sha256=PACKAGE_WEIGHTS_SHA256)
 
 
 def _from_hub(name: str) -> ModelFolder:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        # What is here already is used without asking the hub, so that a start neither waits for it nor changes models.
-        here = Path(snapshot_download(name, allow_patterns=_DOWNLOADED, local_files_only=True))
-        if not (_has(here, _WEIGHTS) and (here / "modules.json").is_file()):
-            here = Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
-    except LocalEntryNotFoundError:
-        here = _download(name)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise _not_found(name, error) from error
+    # What is here already is used without asking the hub, so that a start neither waits for it nor changes models.
+    here = _cached(name)
+    if here is None or next(here.rglob(_WEIGHTS), None) is None:
+        here = _downloaded(name)
     return ModelFolder(name=name, path=here)
 
 
-def _download(name: str) -> Path:
+def _cached(name: str) -> Path | None:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_DOWNLOADED, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
+def _downloaded(name: str) -> Path:
+    from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise _not_found(name, error) from error
+    except Exception as error:
+        # The hub's errors and those of its HTTP client have no base in common; whichever it is, there is no model.
+        reason = str(error).partition("\n")[0]
+        package = " install Inver's extra 'offline-model'," if name.endswith(DEFAULT_MODEL.partition("/")[2]) else ""
+        raise Fatal(
+            f"the model {name} is not on this machine and cannot be had from the hub ({type(error).__name__}: {reason}):"
+            f"{package} name a folder that holds it, or connect this machine"
+        ) from error
+
+
+def _refuse_unsafe(folder: Path) -> None:
+    if not ((folder / "modules.json").is_file() or (folder / "config.json").is_file()):
+        raise Fatal(f"{folder} holds no model: it has neither modules.json nor config.json; name another folder")
+    if (folder / "adapter_config.json").is_file():
+        raise Fatal(f"{folder} holds an adapter without its model; merge the two and save them, then name that folder")
+    for module in _module_folders(folder):
+        pickles = [path.name for pattern in _PICKLES for path in module.glob(pattern)]
+        if pickles and next(module.glob(_WEIGHTS), None) is None:
+            raise Fatal(
+                f"{module} holds its weights only as {pickles[0]}, a format that can run code when it is read; "
+                "convert it to safetensors or use another model"
+            )
+    if not any(next(module.glob(_WEIGHTS), None) for module in _module_folders(folder)):
+        raise Fatal(f"{folder} holds no weights (*.safetensors); fetch the model again or name another folder")
+
+
+def _module_folders(folder: Path) -> list[Path]:
+    return sorted({folder, *(module.folder for module in read_modules(folder))})
+
+
+def _deciding_files(folder: Path) -> Iterator[Path]:
+    for module in _module_folders(folder):
+        yield from sorted(module.glob(_WEIGHTS))
+        yield from (module / name for name in _CONFIGURATION if (module / name).is_file())

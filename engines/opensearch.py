@@ -19,6 +19,7 @@ from schemas.row import Candidate, Row
 
 #: Raised with every change to what stands in an index; an index of another format is refused.
 _FORMAT: Final = 1
+ID_LIMIT_BYTES: Final = 512
 _KEYS_AT_ONCE: Final = 1_000
 #: How long a scan may pause between two pages.
 _SCAN_PAUSE: Final = "5m"
@@ -83,8 +84,8 @@ class OpenSearchTextIndex:
         for row in rows:
             try:
                 operations.append(self._operation(row))
-            except TypeError as error:
-                errors.append(Poison("unstorable_row", f"row '{row.key}' cannot be written as JSON: {error}"))
+            except (TypeError, ValueError) as error:
+                errors.append(Poison("unstorable_row", f"OpenSearch cannot hold row '{row.key}': {error}"))
         await self._bulk(operations, errors)
 
     async def delete(self, keys: Sequence[str]) -> None:
@@ -218,6 +219,9 @@ class OpenSearchTextIndex:
             raise Retryable(f"index '{self._index}' has shards that no node serves, so not every write shows yet")
 
     def _operation(self, row: Row) -> BulkOperation:
+        # One such id would have the whole request refused, its neighbours included.
+        if len(row.key.encode()) > ID_LIMIT_BYTES:
+            raise ValueError(f"its key has more than {ID_LIMIT_BYTES} bytes")
         source: dict[str, object] = {
             "key": row.key,
             "tenant": row.document.tenant,

@@ -96,7 +96,6 @@ class OpenSearchClient:
             self._transport = AsyncOpenSearch(
                 hosts=list(settings.urls),
                 serializer=_OrjsonSerializer(),
-                timeout=settings.timeout_seconds,
                 pool_maxsize=settings.connections,
                 max_retries=0,
                 **options,
@@ -125,6 +124,8 @@ class OpenSearchClient:
                 path,
                 params=dict(parameters) if parameters is not None else None,
                 body=body if isinstance(body, bytes) or body is None else orjson.dumps(body),
+                # Without it, opensearch-py would take a parameter named "timeout" for its own.
+                timeout=self._settings.timeout_seconds,
                 ignore=tuple(accept),
                 headers={"content-type": media_type},
             )
@@ -177,7 +178,7 @@ class OpenSearchClient:
             case SerializationError():
                 return Retryable(f"the answer to {what} is not JSON; is a proxy in front of OpenSearch? {error}")
             case TransportError() if isinstance(error.status_code, int):
-                kind, reason = _read_error(error.error)
+                kind, reason = _read_error(error)
                 return error_of(error.status_code, kind, reason, what)
             case _:
                 return Fatal(f"opensearch-py could not send {what}: {error}")
@@ -253,15 +254,12 @@ def _bulk_result(item: Mapping[str, Mapping[str, Any]]) -> BulkResult:
     )
 
 
-def _read_error(raw: object) -> tuple[str, str]:
-    """Take kind and reason out of an error's body; a proxy's page has none and is shown as it is."""
-    try:
-        error = orjson.loads(raw)["error"] if isinstance(raw, str | bytes) else None
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        error = raw
-    if isinstance(error, dict):
-        return str(error.get("type", "unknown")), _with_cause(error)
-    return "unknown", str(error if error is not None else raw)
+def _read_error(error: TransportError) -> tuple[str, str]:
+    """Take kind and reason out of an answer; a proxy's page has neither and is shown as it is."""
+    detail = error.info.get("error") if isinstance(error.info, Mapping) else None
+    if isinstance(detail, Mapping):
+        return str(detail.get("type", "unknown")), _with_cause(detail)
+    return "unknown", str(detail if detail is not None else error.error)
 
 
 def _with_cause(error: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from engines.ports import Received
 from schemas.indexed import Indexed, Outcome
@@ -36,18 +36,35 @@ class DocumentFold:
 def fold(state: DocumentFold, facts: Iterable[Received | Indexed]) -> DocumentFold:
     """Add facts about one document."""
     for fact in facts:
-        state = _fold_received(state, fact) if isinstance(fact, Received) else _fold_indexed(state, fact)
+        if isinstance(fact, Received):
+            state = replace(state, newest=_greater(state.newest, (fact.version, fact.appended_at_ms)))
+        else:
+            state = _fold_indexed(state, fact)
     return state
 
 
+def state_of(state: DocumentFold) -> DocumentState:
+    """Tell where the document stands, in one word."""
+    deciding = _deciding_fact(state)
+    if deciding is None:
+        return DocumentState.PENDING
+    match deciding.outcome:
+        case Outcome.FAILED:
+            return DocumentState.FAILED
+        case Outcome.DELETED:
+            return DocumentState.DELETED
+        case _:
+            return DocumentState.SEARCHABLE
+
+
 def status_of(document: DocumentKey, state: DocumentFold) -> DocumentStatus:
-    """Tell where the document stands."""
+    """Tell where the document stands, and why."""
     deciding = _deciding_fact(state)
     effect = state.effect
     serves = effect is not None and effect.outcome is not Outcome.DELETED
     status = DocumentStatus(
         document=document,
-        state=DocumentState.PENDING,
+        state=state_of(state),
         version=state.newest[0] if state.newest is not None else None,
         searchable_version=effect.version if effect is not None and serves else None,
         row_count=effect.row_count if effect is not None and serves else 0,
@@ -57,7 +74,6 @@ def status_of(document: DocumentKey, state: DocumentFold) -> DocumentStatus:
         return status
     return replace(
         status,
-        state=_state_after(deciding.outcome),
         stage=deciding.stage,
         reason=deciding.reason,
         detail=deciding.detail,
@@ -68,25 +84,26 @@ def status_of(document: DocumentKey, state: DocumentFold) -> DocumentStatus:
     )
 
 
-def _fold_received(state: DocumentFold, fact: Received) -> DocumentFold:
-    return replace(state, newest=_greater(state.newest, (fact.version, fact.appended_at_ms)))
-
-
 def _fold_indexed(state: DocumentFold, fact: Indexed) -> DocumentFold:
     if fact.version is None:
         return replace(state, unversioned_failure=_later(state.unversioned_failure, fact))
-    state = replace(
-        state,
-        newest=_greater(state.newest, (fact.version, fact.appended_at_ms)),
-        finished_version=_greater(state.finished_version, fact.version),
-    )
+    effect, failure = state.effect, state.failure
     match fact.outcome:
         case Outcome.STALE:
-            return state
+            pass
         case Outcome.FAILED:
-            return replace(state, failure=_newer(state.failure, fact))
+            failure = _newer(failure, fact)
         case Outcome.SEARCHABLE | Outcome.UNCHANGED | Outcome.DELETED:
-            return replace(state, effect=_newer(state.effect, fact))
+            effect = _newer(effect, fact)
+        case _:
+            assert_never(fact.outcome)
+    return DocumentFold(
+        newest=_greater(state.newest, (fact.version, fact.appended_at_ms)),
+        finished_version=_greater(state.finished_version, fact.version),
+        effect=effect,
+        failure=failure,
+        unversioned_failure=state.unversioned_failure,
+    )
 
 
 def _deciding_fact(state: DocumentFold) -> Indexed | None:
@@ -103,28 +120,20 @@ def _deciding_fact(state: DocumentFold) -> Indexed | None:
     return failure if _when(failure) > _when(effect) else effect
 
 
-def _state_after(outcome: Outcome) -> DocumentState:
-    match outcome:
-        case Outcome.FAILED:
-            return DocumentState.FAILED
-        case Outcome.DELETED:
-            return DocumentState.DELETED
-        case _:
-            return DocumentState.SEARCHABLE
-
-
 def _greater(known: Ordered | None, other: Ordered) -> Ordered:
     return other if known is None else max(known, other)
 
 
 def _newer(known: Indexed | None, other: Indexed) -> Indexed:
-    return other if known is None else max(known, other, key=lambda fact: (_when(fact), _rest(fact)))
+    if known is None or _when(other) > _when(known):
+        return other
+    return known if _when(known) > _when(other) else max(known, other, key=_rest)
 
 
 def _later(known: Indexed | None, other: Indexed) -> Indexed:
-    if known is None:
+    if known is None or other.appended_at_ms > known.appended_at_ms:
         return other
-    return max(known, other, key=lambda fact: (fact.appended_at_ms, fact.finished_at_ms, _rest(fact)))
+    return known if known.appended_at_ms > other.appended_at_ms else max(known, other, key=_rest)
 
 
 def _when(fact: Indexed) -> tuple[int, int]:
@@ -134,6 +143,7 @@ def _when(fact: Indexed) -> tuple[int, int]:
 def _rest(fact: Indexed) -> tuple[object, ...]:
     """Order facts that are equal in all that matters, so that the greater one is the same in every order."""
     return (
+        fact.finished_at_ms,
         fact.outcome.value,
         fact.row_count,
         fact.appended_at_ms,

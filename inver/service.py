@@ -94,7 +94,8 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listening.close()
         raise Fatal(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): choose another --port, or 0 for a free one"
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): choose another --port, "
+            "or 0 for a free one"
         ) from None
     return listening
 
@@ -105,7 +106,8 @@ def _url(settings: Settings, listening: socket.socket) -> str:
 
 
 async def _started(server: uvicorn.Server, serving: asyncio.Task[object]) -> None:
-    while not server.started and not serving.done():
+    # uvicorn offers a flag and no event to wait for.
+    while not server.started and not serving.done():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 

@@ -28,6 +28,9 @@ class Collections(Protocol):
     async def serving(self, name: str) -> Serving:
         """Return what serves the collection. Raises UnknownCollection, or Retryable when the catalog is away."""
 
+    async def record(self, name: str) -> CollectionRecord:
+        """Return the collection's record without opening an engine. Raises what ``serving`` raises."""
+
     async def names(self) -> list[str]:
         """Return the names of all collections, sorted."""
 

@@ -170,10 +170,12 @@ class KafkaAdmin:
         if self._client is not None:
             await self._client.close()
 
-    async def _wait_until(self, names: Sequence[str], done: Callable[[dict[str, ClusterTopic], Sequence[str]], bool]) -> None:
+    async def _wait_until(
+        self, names: Sequence[str], done: Callable[[dict[str, ClusterTopic], Sequence[str]], bool]
+    ) -> None:
         try:
             async with asyncio.timeout(_SETTLE_SECONDS):
-                while not done(await self.describe(names), names):
+                while not done(await self.describe(names), names):  # noqa: ASYNC110 - a broker announces nothing
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise Retryable(f"Kafka: topics {sorted(names)} are still changing after {_SETTLE_SECONDS} s") from None

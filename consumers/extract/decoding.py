@@ -8,7 +8,7 @@ from schemas.errors import Poison
 
 
 def decode_text(content: bytes, encoding: str = "utf-8") -> str:
-    """Decode strictly, drop a byte order mark and make every line end ``\\n``. Raises Poison."""
+    """Decode strictly, drop a byte order mark and make every line end a line feed. Raises Poison."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise Poison("invalid_utf8", "the document is UTF-16; save it as UTF-8")
     try:

@@ -15,6 +15,7 @@ _SKIPPED: Final = (
     nodes.comment, nodes.substitution_definition, nodes.target, nodes.pending, nodes.raw, nodes.meta,
     nodes.transition, nodes.decoration, nodes.colspec, nodes.title,
 )  # fmt: skip
+_TITLED: Final = (nodes.Admonition, nodes.topic, nodes.sidebar)
 _VERBATIM: Final = (nodes.literal_block, nodes.doctest_block, nodes.math_block)
 #: ``:role:`text``` with a role docutils does not know, and ```text`_`` with a target it does not find.
 _ROLE: Final = re.compile(r"(?::[\w:.+-]+:)?`+([^`]*?)(?:\s*<[^<>`]*>)?`+_*(?::[\w:.+-]+:)?", re.DOTALL)
@@ -27,6 +28,7 @@ _DROPPED_DIRECTIVES: Final = frozenset(
 #: Directives that docutils does not know are parsed again, one inside the other, this often.
 _DEEPEST_DIRECTIVE: Final = 6
 _ERROR_LEVEL: Final = 3
+_LETTERS: Final = 26
 
 
 class DoctreeWalk:
@@ -66,13 +68,13 @@ class DoctreeWalk:
                 self._writer.block(f"— {inline_text(node)}")
             case nodes.line_block():
                 self._writer.block("\n".join(inline_text(line) for line in node.findall(nodes.line)))
-            case nodes.Admonition() | nodes.topic() | nodes.sidebar():
-                self._admonition(node)
             case nodes.Element():
                 self._element(node)
 
     def _element(self, node: nodes.Element) -> None:
-        if isinstance(node, _VERBATIM):
+        if isinstance(node, _TITLED):
+            self._admonition(node)
+        elif isinstance(node, _VERBATIM):
             self._writer.verbatim_block(node.astext())
         elif isinstance(node, nodes.TextElement):
             if not isinstance(node, _SKIPPED):
@@ -111,7 +113,7 @@ class DoctreeWalk:
             self._writer.close_item()
 
     def _definition(self, node: nodes.Element) -> None:
-        terms = [child for child in node.children if isinstance(child, nodes.Part) and not _is_body(child)]
+        terms = [child for child in node.children if isinstance(child, nodes.TextElement | nodes.option_group)]
         self._writer.block(" : ".join(inline_text(term) for term in terms))
         for body in node.children:
             if isinstance(body, nodes.Element) and _is_body(body):
@@ -222,6 +224,6 @@ def _is_body(node: nodes.Element) -> bool:
 
 def _enumerator(node: nodes.Element, number: int) -> str:
     kind, suffix = node.get("enumtype", "arabic"), node.get("suffix", ".")
-    if kind in {"loweralpha", "upperalpha"} and 1 <= number <= 26:
+    if kind in {"loweralpha", "upperalpha"} and 1 <= number <= _LETTERS:
         return chr(ord("a" if kind == "loweralpha" else "A") + number - 1) + suffix
     return f"{number}{suffix}"

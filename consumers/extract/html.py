@@ -14,13 +14,19 @@ from consumers.extract.extracted import Extracted
 from consumers.extract.text_writer import TextWriter
 
 _SKIPPED: Final = frozenset(
-    "head script style nav noscript template svg canvas iframe object embed audio video map"
-    " button select input textarea datalist dialog".split()
-)
+    {
+        "head", "script", "style", "nav", "noscript", "template", "svg", "canvas", "iframe", "object", "embed",
+        "audio", "video", "map", "button", "select", "input", "textarea", "datalist", "dialog",
+    }
+)  # fmt: skip
 _BLOCKS: Final = frozenset(
-    "address article aside blockquote body caption center dd details div dl dt fieldset figcaption figure footer form"
-    " header hgroup hr html legend li main ol p pre search section summary table tbody td tfoot th thead tr ul".split()
-)
+    {
+        "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl",
+        "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend",
+        "li", "main", "ol", "p", "pre", "search", "section", "summary", "table", "tbody", "td", "tfoot", "th",
+        "thead", "tr", "ul",
+    }
+)  # fmt: skip
 _TIGHT: Final = frozenset({"li", "dt", "dd"})
 _HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}
 #: A table that holds any of these lays out a page; its cells are blocks, not columns.

@@ -40,7 +40,7 @@ def extract_pdf(content: bytes, limits: ExtractLimits) -> Extracted:
         raise
     except LimitReachedError as error:
         raise Poison("document_too_large", f"the PDF unpacks to more than is read ({error}); divide it") from error
-    except Exception as error:  # noqa: BLE001  # pypdf says that broken files raise any type of exception
+    except Exception as error:  # pypdf says that broken files raise any type of exception
         raise Poison(
             "malformed_pdf", f"the PDF cannot be read ({type(error).__name__}: {error}); write it anew"
         ) from error

@@ -82,7 +82,7 @@ def parse_source(source: str) -> nodes.document:
         return publish_doctree(source, settings_overrides=_SETTINGS)
     except (RecursionError, Poison):
         raise
-    except Exception as error:  # noqa: BLE001  # docutils raises any type on markup that it did not foresee
+    except Exception as error:  # docutils raises any type on markup that it did not foresee
         raise Poison(
             "malformed_restructuredtext",
             f"docutils cannot read it ({type(error).__name__}: {error}); correct the markup",

@@ -14,12 +14,15 @@ from inver.servers.milvus import MilvusServer
 from inver.servers.opensearch import OpenSearchServer
 from inver.servers.port_book import CLIENT_PORTS, PortBook
 from inver.servers.ports import LOOPBACK
-from inver.servers.process import ServerProcess
+from inver.servers.process import POLL_INTERVAL_SECONDS, ServerProcess
 from inver.servers.server import Progress, Server
 from schemas.errors import Fatal
 
 #: In the order of starting and of stopping: the log goes first, so that no new work reaches engines that are closing.
 SERVER_NAMES = tuple(CLIENT_PORTS)
+
+#: A busy machine may keep a good server silent for a moment.
+_PATIENCE_SECONDS = 15.0
 
 
 class ServerState(StrEnum):
@@ -28,7 +31,9 @@ class ServerState(StrEnum):
     RUNNING = "running"
     """It answers."""
     STARTING = "starting"
-    """Its process is alive, but does not answer: it is starting, or hangs."""
+    """Its process is alive and does not answer yet."""
+    HANGING = "hanging"
+    """Its process is alive, but doesn't answer although it should by now; `up` starts it again with its data."""
     CRASHED = "crashed"
     """It ended without being asked to; `up` starts it again with its data."""
     STOPPED = "stopped"
@@ -128,7 +133,7 @@ class Servers:
         book = PortBook(self._root / "ports.json")
         process = self._process(name)
         wanted = self.options.wanted_ports[name]
-        if process.running_pid() is not None:
+        if process.running_pid() is not None and not self._ended_hanging(name, progress):
             if wanted not in (None, book.client_port(name)):
                 raise Fatal(
                     f"{name} already runs on {LOOPBACK}:{book.client_port(name)}, not on {wanted}: "
@@ -141,14 +146,32 @@ class Servers:
         progress(f"{name}: starting")
         return True
 
+    def _ended_hanging(self, name: str, progress: Progress) -> bool:
+        """Ends a server that has been silent for long enough; True where it did."""
+        server = self._server(name)
+        process = self._process(name)
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        while not server.is_ready():
+            if process.age_seconds() < server.start_timeout_seconds:
+                return False
+            if time.monotonic() > give_up:
+                progress(f"{name}: hangs, is ended")
+                process.stop(timeout_seconds=server.stop_timeout_seconds)
+                return True
+            time.sleep(POLL_INTERVAL_SECONDS)
+        return False
+
     def _status(self, name: str) -> ServerStatus:
         server = self._server(name)
         process = self._process(name)
         pid = process.running_pid()
-        if pid is not None:
-            state = ServerState.RUNNING if server.is_ready() else ServerState.STARTING
-        else:
+        if pid is None:
             state = ServerState.STOPPED if process.identity() is None else ServerState.CRASHED
+        elif server.is_ready():
+            state = ServerState.RUNNING
+        else:
+            overdue = process.age_seconds() > server.start_timeout_seconds
+            state = ServerState.HANGING if overdue else ServerState.STARTING
         return ServerStatus(
             name=name,
             state=state,

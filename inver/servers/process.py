@@ -70,6 +70,13 @@ class ServerProcess:
             return None
         return identity.pid
 
+    def age_seconds(self) -> float:
+        """How long ago the server was started last; 0 where there is no telling."""
+        try:
+            return max(0.0, time.time() - self._identity_file.stat().st_mtime)
+        except FileNotFoundError:
+            return 0.0
+
     def start(self, launch: Launch) -> int:
         """Starts the server in its own session; it outlives the caller, who has checked that it isn't running."""
         self._identity_file.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The commands of ``inver``, grouped by what they are about; heavy imports wait until a command runs."""
