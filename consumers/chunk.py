@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from consumers.extract.extracted import Extracted
+from consumers.extract.extracted import ExtractLimits
 from consumers.extract.registry import extract
 from consumers.facts import fact_record, failed_fact
 from consumers.fields import CollectionFields
@@ -23,7 +23,7 @@ from schemas.document import DocumentEvent
 from schemas.errors import DecodeError, InvalidField, Poison
 from schemas.generation import Chunking
 from schemas.keys import DocumentKey, validate_key
-from schemas.metadata import FilterableValue, MetadataValue, filterable
+from schemas.metadata import filterable
 from schemas.rules import event_version, tombstone_version
 from streams.log import OutgoingRecord, Record
 from streams.partitioner import partition_of
@@ -106,7 +106,7 @@ class ChunkStage:
         content = await self._content(event)
         # Parsing and splitting hold the interpreter for long; queries in the same process must go on meanwhile.
         extracted = await asyncio.to_thread(
-            extract, content, event.media_type, max_text_bytes=self._settings.max_text_bytes
+            extract, content, event.media_type, limits=ExtractLimits(max_text_bytes=self._settings.max_text_bytes)
         )
         metadata = {**extracted.metadata, **event.metadata}
         await self._fields.admit(metadata)
@@ -118,7 +118,6 @@ class ChunkStage:
             document=event.key,
             version=stamped.version,
             operation=Operation.UPSERT,
-            content_hash=content_hash(extracted, title=title, metadata=metadata, source=event.source),
             title=title,
             metadata=filterable(metadata),
             source=event.source,
@@ -126,6 +125,7 @@ class ChunkStage:
             appended_at_ms=record.timestamp_ms,
             timings={self.name: time.perf_counter() - started},
         )
+        whole = replace(whole, content_hash=content_hash(whole, chunks))
         return [self._outgoing(record, part) for part in in_parts(whole, chunks)]
 
     def _stamp(self, record: Record) -> _Stamped:
@@ -184,12 +184,9 @@ class ChunkStage:
         )
 
 
-def content_hash(extracted: Extracted, *, title: str, metadata: dict[str, MetadataValue], source: str) -> str:
+def content_hash(whole: ChunkSet, chunks: Sequence[Chunk]) -> str:
     """Hash everything that rows are made of, so that a version with the same hash needs no new rows."""
-    values: dict[str, FilterableValue] = filterable(metadata)
-    described = orjson.dumps(
-        [title, source, values, extracted.text, extracted.headings, extracted.pages], option=orjson.OPT_SORT_KEYS
-    )
+    described = orjson.dumps([whole.title, whole.source, whole.metadata, list(chunks)], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(described).hexdigest()
 
 

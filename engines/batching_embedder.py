@@ -1,4 +1,4 @@
-"""The Embedder around any model: one thread, batches under a token budget, queries first, and no bad vector leaves it."""
+"""The Embedder around any model: one thread, batches under a token budget, queries first, and no bad vector gets out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LENGTH_TOLERANCE: Final = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedText:
-    """A text as a model reads it: its token ids with prompt and special tokens, and the text for models that want it."""
+    """A text as a model reads it: token ids with prompt and special tokens, and the text for models that want it."""
 
     text: str
     token_ids: Sequence[int]
@@ -56,7 +56,7 @@ class BatchingEmbedder:
         self.dimension = self._model.dimension
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Return an array of shape (texts, dimension). Raises Poison for a text over the limit, before embedding any."""
+        """Return an array of shape (texts, dimension). Raises Poison for a text over the limit, before it embeds any."""
         slices = [texts[at : at + _TEXTS_PREPARED_AT_ONCE] for at in range(0, len(texts), _TEXTS_PREPARED_AT_ONCE)]
         works = [partial(self._prepare, some, Urgency.DOCUMENT) for some in slices]
         prepared = [text for some in await self._thread.run_all(Urgency.DOCUMENT, works) for text in some]
@@ -109,7 +109,7 @@ def check_vectors(vectors: Vectors, *, count: int, dimension: int, fingerprint: 
     sound = np.abs(np.linalg.norm(vectors, axis=1) - 1.0) < _LENGTH_TOLERANCE
     if not sound.all():
         raise Fatal(
-            f"{fingerprint} returned a vector that is not finite or not of length 1 for {int((~sound).sum())} of {count} "
-            "texts: the model's files or this machine's memory are damaged; fetch the model again, delete the cached "
+            f"{fingerprint} returned a vector that is not finite or not of length 1 for {int((~sound).sum())} of "
+            f"{count} texts: the model's files or this machine's memory are damaged; fetch the model again, delete the cached "
             "conversion, and check the memory"
         )

@@ -60,29 +60,19 @@ class ObstoreBlobStore:
         """Store durably and return ``blob:<sha256>``."""
         digest = await asyncio.to_thread(_sha256, content)
         # A blob of another length was cut short by a failing disk; it is written again.
-        if await self._stored_size(digest) == len(content):
-            return f"blob:{digest}"
-        store, path = self._open(), _path(digest)
-        if self._directory is None:
-            await self._answer(obstore.put_async(store, path, content))
-            return f"blob:{digest}"
-        # obstore renames files into place without an fsync, so a power failure could leave an empty one under the name.
-        incoming = f"{_INCOMING}/{uuid.uuid4().hex}"
-        await self._answer(obstore.put_async(store, incoming, content))
-        await self._answer(asyncio.to_thread(_sync, self._directory / incoming))
-        await self._answer(obstore.rename_async(store, incoming, path))
-        await self._answer(asyncio.to_thread(_sync_folders, self._directory / path, self._directory))
+        stored = await self._stored_size(digest) == len(content)
+        if self._directory is not None:
+            await self._put_local(self._directory, _path(digest), None if stored else content)
+        elif not stored:
+            await self._answer(obstore.put_async(self._open(), _path(digest), content))
         return f"blob:{digest}"
 
     async def get(self, uri: str, *, limit_bytes: int) -> bytes:
         """Return the content, after its length and its SHA-256 were checked."""
         digest = _digest(uri)
-        try:
-            found = await self._answer(obstore.get_async(self._open(), _path(digest)))
-        except FileNotFoundError:
-            raise Poison(
-                "blob_missing", f"{uri} is not in {self._location}; store it and send the event again"
-            ) from None
+        found = await self._if_there(obstore.get_async(self._open(), _path(digest)))
+        if found is None:
+            raise Poison("blob_missing", f"{uri} is not in {self._location}; store it and send the event again")
         # The length comes ahead of the content, so that nothing over the limit is ever read.
         length = found.meta["size"]
         if length > limit_bytes:
@@ -102,13 +92,19 @@ class ObstoreBlobStore:
         """Release connections; obstore ends them with the last reference."""
         self._store = None
 
+    async def _put_local(self, directory: Path, path: str, content: bytes | None) -> None:
+        """Place content under its name, or only make sure of a name that another writer may just have placed."""
+        if content is not None:
+            # obstore alone renames without an fsync: a power failure could leave an empty file under the name.
+            incoming = f"{_INCOMING}/{uuid.uuid4().hex}"
+            await self._answer(obstore.put_async(self._open(), incoming, content))
+            await self._answer(asyncio.to_thread(_sync, directory / incoming))
+            await self._answer(obstore.rename_async(self._open(), incoming, path))
+        await self._answer(asyncio.to_thread(_sync_folders, directory / path, directory))
+
     async def _stored_size(self, digest: str) -> int | None:
-        try:
-            found = await self._answer(obstore.head_async(self._open(), _path(digest)))
-        except FileNotFoundError:
-            return None
-        size: int = found["size"]
-        return size
+        found = await self._if_there(obstore.head_async(self._open(), _path(digest)))
+        return None if found is None else found["size"]
 
     def _open(self) -> Any:
         if self._store is None:
@@ -121,11 +117,20 @@ class ObstoreBlobStore:
         return self._store
 
     async def _answer(self, call: Awaitable[Result]) -> Result:
-        """Wait for obstore. Raises Retryable, Fatal, or FileNotFoundError, whose meaning the caller knows."""
+        """Wait for obstore. Raises Retryable or Fatal."""
         try:
             return await call
-        except FileNotFoundError:
-            raise
+        except (OSError, BaseError) as error:
+            raise self._translate(error) from error
+
+    async def _if_there(self, call: Awaitable[Result]) -> Result | None:
+        """Wait for obstore to look at a blob; None where there is none."""
+        try:
+            return await call
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise self._translate(error) from error
+            return None
         except (OSError, BaseError) as error:
             raise self._translate(error) from error
 
@@ -134,7 +139,7 @@ class ObstoreBlobStore:
         if isinstance(error, _FINAL_ERRORS):
             return Fatal(f"{said}; check its address, credentials and permissions")
         if isinstance(error, OSError) and error.errno != errno.ENOSPC:
-            return Fatal(f"{said}; check the directory and its permissions")
+            return Fatal(f"{said}; check that the directory or bucket is there and its permissions")
         return Retryable(said)
 
 
@@ -142,7 +147,8 @@ def _remote(url: str) -> Any:
     try:
         return from_url(
             url,
-            client_options={"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT},
+            # Plain HTTP is spoken only to an endpoint whose address begins with http://, chosen by whoever set it.
+            client_options={"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT, "allow_http": True},
             retry_config={"max_retries": RETRIES, "retry_timeout": TIMEOUT},
         )
     except (BaseError, ValueError) as error:

@@ -15,7 +15,7 @@ import numpy as np
 from engines import exact_rows
 from engines.exact_matrix import ExactMatrix
 from engines.sqlite import SqliteDatabase
-from engines.vector_checks import check_query, check_vectors
+from engines.vector_checks import check_query, check_rows
 from schemas.embedding import Vectors
 from schemas.errors import Fatal
 from schemas.filters import Filter
@@ -53,7 +53,7 @@ class ExactVectorIndex:
 
     async def upsert(self, rows: Sequence[Row], vectors: Vectors) -> None:
         """Store rows in one transaction, then show them."""
-        check_vectors(rows, vectors, self._dimension)
+        check_rows(rows, vectors, self._dimension)
         # Of rows with the same key the last one counts.
         position_of = {row.key: position for position, row in enumerate(rows)}
         chosen = [rows[position] for position in position_of.values()]

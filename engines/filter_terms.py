@@ -6,14 +6,14 @@ and ``e:year``. Names hold no colon, so a term has one reading.
 
 Numbers become 72-bit integers in the same order: the sortable bits of the nearest double, then how far an integer
 lies from it, because dates beyond the year 2255 have no exact double. Each number carries its integer at several
-precisions, coarse to fine, so that a range is a set of at most some thousand terms however many values there are.
+precisions, coarse to fine, so that a range is a set of at most some hundred terms however many values there are.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.filters import Range, Scalar
 from schemas.metadata import FilterableValue
@@ -21,10 +21,16 @@ from schemas.metadata import FilterableValue
 _SIGN_BIT: Final = 1 << 63
 _ALL_BITS: Final = (1 << 64) - 1
 _REST_BITS: Final = 8
-_REST_ZERO: Final = 1 << (_REST_BITS - 1)
 _NUMBER_LIMIT: Final = 1 << (64 + _REST_BITS)
 #: How many low bits each precision leaves out; finer steps where values of like size differ.
-_SHIFTS: Final = (0, 8, 16, 24, 32, 40, 48, 52, 56, 60, 64, 68)
+_SHIFTS: Final = (0, 8, 14, 20, 26, 32, 38, 44, 50, 56, 60, 64, 68)
+
+
+class RangeTerms(NamedTuple):
+    """A document lies in the range when it has any of the first terms and none of the second."""
+
+    any_of: list[str]
+    none_of: list[str]
 
 
 def terms_of(metadata: Mapping[str, FilterableValue]) -> list[str]:
@@ -51,19 +57,22 @@ def single_string_term(name: str, value: str) -> str:
     return f"s:{name}:{value}"
 
 
-def range_terms(condition: Range) -> list[str]:
-    """Return terms one of which every document has whose number lies between the bounds; empty where none can."""
-    lows = [0]
-    highs = [_NUMBER_LIMIT]
-    if condition.gt is not None:
-        lows.append(sortable(condition.gt) + 1)
-    if condition.gte is not None:
-        lows.append(sortable(condition.gte))
-    if condition.lt is not None:
-        highs.append(sortable(condition.lt))
-    if condition.lte is not None:
-        highs.append(sortable(condition.lte) + 1)
-    return [_number_term(condition.field, shift, prefix) for shift, prefix in _cover(max(lows), min(highs))]
+def range_terms(condition: Range) -> RangeTerms:
+    """Return the terms that decide whether a document's number lies between the bounds."""
+    # Bounds stand on the coarse side of their own value, because sets that begin or end there are far smaller.
+    low, without_low = 0, False
+    high, with_high = _NUMBER_LIMIT, False
+    for bound, strict in ((condition.gte, False), (condition.gt, True)):
+        if bound is not None:
+            low, without_low = max((low, without_low), (sortable(bound), strict))
+    for bound, equal in ((condition.lt, False), (condition.lte, True)):
+        if bound is not None:
+            high, with_high = min((high, with_high), (sortable(bound), equal))
+    any_of = [_number_term(condition.field, shift, prefix) for shift, prefix in _cover(low, high)]
+    if with_high and (low, without_low) <= (high, False):
+        any_of.append(_number_term(condition.field, 0, high))
+    none_of = [_number_term(condition.field, 0, low)] if without_low and any_of else []
+    return RangeTerms(any_of, none_of)
 
 
 def sortable(value: float) -> int:
@@ -72,7 +81,7 @@ def sortable(value: float) -> int:
     bits = int.from_bytes(struct.pack(">d", double), "big")
     ordered = bits ^ (_ALL_BITS if bits & _SIGN_BIT else _SIGN_BIT)
     rest = value - int(double) if isinstance(value, int) else 0
-    return ordered << _REST_BITS | (rest + _REST_ZERO)
+    return (ordered << _REST_BITS) + rest
 
 
 def _terms(name: str, value: FilterableValue) -> Iterator[str]:

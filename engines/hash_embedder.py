@@ -1,4 +1,4 @@
-"""An embedder without a model: texts that share words and letters get vectors that are near, the same on every machine."""
+"""An embedder without a model: texts that share words and letters get vectors that are near, equal on every machine."""
 
 from __future__ import annotations
 

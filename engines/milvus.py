@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import numpy as np
+from pymilvus import AsyncMilvusClient
 
 from engines.milvus_client import MilvusClient
 from engines.milvus_filters import expression, keys_above, keys_among
 from engines.milvus_rows import KEY, ROW_FIELDS, VECTOR, collection_schema, difference, entities_of, row_of
-from engines.vector_checks import check_query, check_vectors
-from pymilvus import AsyncMilvusClient
+from engines.vector_checks import check_query, check_rows
 from schemas.embedding import Vectors
 from schemas.errors import Fatal, Poison, Retryable
 from schemas.filters import Filter
 from schemas.generation import VectorParameters
 from schemas.row import Candidate, Row
+
+Item = TypeVar("Item")
 
 #: The client packs rows on the event loop, about 0.05 ms each at 384 dimensions; other tasks run between batches.
 _WRITTEN_AT_ONCE: Final = 64
@@ -74,27 +77,18 @@ class MilvusVectorIndex:
 
     async def upsert(self, rows: Sequence[Row], vectors: Vectors) -> None:
         """Store rows in batches, each key once: repeated within one batch, Milvus would keep both rows."""
-        check_vectors(rows, vectors, self._dimension)
+        check_rows(rows, vectors, self._dimension)
         position_of = {row.key: position for position, row in enumerate(rows)}
         positions = list(position_of.values())
         entities = entities_of([rows[p] for p in positions], np.asarray(vectors, np.float32)[positions])
-        for start in range(0, len(entities), _WRITTEN_AT_ONCE):
-            batch = entities[start : start + _WRITTEN_AT_ONCE]
-            await self._milvus.call(
-                f"upserting into {self._name}",
-                lambda client, seconds, batch=batch: client.upsert(self._name, batch, timeout=seconds),
-            )
+        for batch in _batches(entities, _WRITTEN_AT_ONCE):
+            await self._milvus.call(f"upserting into {self._name}", partial(self._upsert, batch))
             self._remember([str(entity[KEY]) for entity in batch], stored=True)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete by key."""
         for batch in _batches(keys, _READ_AT_ONCE):
-            await self._milvus.call(
-                f"deleting from {self._name}",
-                lambda client, seconds, batch=batch: client.delete(
-                    self._name, filter=keys_among(batch), timeout=seconds
-                ),
-            )
+            await self._milvus.call(f"deleting from {self._name}", partial(self._delete, batch))
             self._remember(batch, stored=False)
 
     async def make_searchable(self, keys: Sequence[str]) -> None:
@@ -206,6 +200,12 @@ class MilvusVectorIndex:
                 "build a new generation"
             )
 
+    async def _upsert(self, batch: list[dict[str, object]], client: AsyncMilvusClient, seconds: int) -> None:
+        await client.upsert(self._name, batch, timeout=seconds)
+
+    async def _delete(self, keys: list[str], client: AsyncMilvusClient, seconds: int) -> None:
+        await client.delete(self._name, filter=keys_among(keys), timeout=seconds)
+
     async def _present(self, keys: list[str]) -> set[str]:
         return {entity[KEY] for entity in await self._query(keys_among(keys), (KEY,), "Strong")}
 
@@ -231,6 +231,6 @@ class MilvusVectorIndex:
             del self._unconfirmed[next(iter(self._unconfirmed))]
 
 
-def _batches(keys: Sequence[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(keys), size):
-        yield list(keys[start : start + size])
+def _batches(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])

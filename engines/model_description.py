@@ -46,8 +46,8 @@ class ModelDescription:
     lowercase: bool
     document_prompt: str
     query_prompt: str
-    #: ``mean`` or ``cls`` where the model is a transformer, that pooling, and normalisation at most; None for any other,
-    #: which torch alone can run.
+    #: ``mean`` or ``cls`` where the model is a transformer with that pooling, and no more than normalisation after it;
+    #: None for any other, which torch alone can run.
     graph_pooling: str | None
 
 

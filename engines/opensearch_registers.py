@@ -30,7 +30,7 @@ class OpenSearchRegisters:
         self._shards = shards
 
     async def ensure(self) -> None:
-        """Create the index; refuse one of that name that was built as something else."""
+        """Create the index, refuse one of that name that was built as something else, and wait until it answers."""
         await self._client.create_index(self._index, self._definition())
         answer = await self._client.request("GET", f"/{self._index}/_mapping")
         found = answer[self._index]["mappings"].get("_meta", {})
@@ -40,6 +40,14 @@ class OpenSearchRegisters:
                 f"index '{self._index}' was made for {found or 'something else'} and this Inver keeps {wanted} in it; "
                 "upgrade Inver if a newer one made it, else choose another index prefix"
             )
+        health = await self._client.request(
+            "GET",
+            f"/_cluster/health/{self._index}",
+            parameters={"wait_for_status": "yellow", "timeout": "10s"},
+            accept=(408,),
+        )
+        if health.get("timed_out"):
+            raise Retryable(f"index '{self._index}' has shards that no node serves; is the cluster still starting?")
 
     async def read(self, keys: Sequence[str]) -> dict[str, Register]:
         """Return those that exist, asked of the primary shards without a refresh."""

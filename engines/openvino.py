@@ -18,7 +18,7 @@ from schemas.errors import Fatal
 
 
 class OpenVinoModel:
-    """An EmbeddingModel. ``graph`` is what ``engines.openvino_conversion`` wrote: pooling and normalisation included."""
+    """An EmbeddingModel. ``graph`` is what ``engines.openvino_conversion`` wrote, pooling and normalisation included."""
 
     def __init__(self, description: ModelDescription, *, graph: Path) -> None:
         self._tokenizer = ModelTokenizer(description)
@@ -52,8 +52,8 @@ def import_openvino() -> Any:
     """Import OpenVINO without its conversion tools, which take time and report every import to their maker."""
     name = "openvino.tools.ovc"
     if name not in sys.modules:
-        # None makes the import fail, which OpenVINO allows for.
-        sys.modules[name] = None  # type: ignore[assignment] -- the documented way to keep a module out
+        # None makes an import fail, which OpenVINO allows for.
+        sys.modules[name] = None  # type: ignore[assignment]
     import openvino
 
     return openvino

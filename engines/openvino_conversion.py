@@ -1,4 +1,4 @@
-"""Converts a sentence-transformers model to an OpenVINO graph, once, in a process of its own that takes torch with it."""
+"""Converts a sentence-transformers model to an OpenVINO graph, once, in a process of its own that ends with torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from engines.model_description import ModelDescription, describe_model
-from schemas.errors import Fatal, InverError, Retryable
+from schemas.errors import Fatal, Retryable
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +67,7 @@ def _convert_in_a_process(description: ModelDescription, target: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise Retryable(f"converting {description.folder} took over {_PATIENCE_SECONDS:.0f} seconds") from error
     if ended.returncode != 0:
+        _logger.error("model.conversion_failed", folder=str(description.folder), output=ended.stderr)
         reason = ended.stderr.strip().splitlines()[-1:] or [f"it ended with {ended.returncode} and said nothing"]
         raise Fatal(
             f"the model in {description.folder} cannot be converted for OpenVINO: {reason[0]}; "
@@ -90,7 +92,8 @@ def _publish(graph: Path, finished: Path) -> None:
 def convert(folder: Path, target: Path) -> None:
     """Convert, compare the graph's vectors with the model's own, and leave the graph in ``target``."""
     # Before OpenVINO is imported: its tools report each import and each conversion to their maker.
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] -- None makes the import fail, as they allow
+    # None makes an import fail, which they allow for.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
     import torch
 
@@ -101,7 +104,9 @@ def convert(folder: Path, target: Path) -> None:
     example = _example(model)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        graph = openvino.convert_model(_graph_module(model, description, tuple(example)), example_input=example)
+        graph = openvino.convert_model(
+            _graph_module(model, description, tuple(example)), example_input=tuple(example.values())
+        )
     for port, name in zip(graph.inputs, example, strict=True):
         port.get_tensor().set_names({name})
     # The default would halve the weights to 16 bits.
@@ -154,5 +159,7 @@ def _compare(model: Any, description: ModelDescription, graph: Path) -> None:
 if __name__ == "__main__":
     try:
         convert(Path(sys.argv[1]), Path(sys.argv[2]))
-    except InverError as problem:
-        sys.exit(str(problem))
+    except Exception as problem:
+        # The parent shows the last line and logs all of them.
+        traceback.print_exc()
+        sys.exit(f"{type(problem).__name__}: {next(iter(str(problem).splitlines()), '')}")

@@ -70,7 +70,7 @@ def load_sentence_transformer(description: ModelDescription, **model_options: An
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = SentenceTransformer(
             str(description.folder),

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ Work = Callable[[sqlite3.Connection], Result]
 
 #: How long a writer in another process is waited for.
 BUSY_TIMEOUT_SECONDS: Final = 5.0
+_OPENING_PAUSE_SECONDS: Final = 0.005
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 #: Busy, read-only, full or failing disks: the port's "the same call may succeed later".
 _PASSING: Final = frozenset(
@@ -88,23 +90,36 @@ class SqliteDatabase:
             raise Fatal(f"{self._path} cannot be created: {error}; choose another data directory") from error
 
     def _connect(self) -> sqlite3.Connection:
-        # Two connections that turn a new file into a WAL file at once lock each other out without waiting.
         with self._opening:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(
-                self._path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
-                # Only a file without tables takes this one; it gives space back when a store is dropped.
-                connection.execute("PRAGMA auto_vacuum = FULL")
-                connection.execute("PRAGMA journal_mode = WAL")
-                # The default of WAL files, NORMAL, may lose acknowledged writes when the power fails.
-                connection.execute("PRAGMA synchronous = FULL")
-                self._migrate(connection)
+                self._prepare_when_free(connection)
+                connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}")
             except BaseException:
                 connection.close()
                 raise
             return connection
+
+    def _prepare_when_free(self, connection: sqlite3.Connection) -> None:
+        # SQLite's own waiting does not help here: openers that turn a new file into a WAL file wait for each other.
+        deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+        while True:
+            try:
+                self._prepare(connection)
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_OPENING_PAUSE_SECONDS)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        # Only a file without tables takes this one; it gives space back when a store is dropped.
+        connection.execute("PRAGMA auto_vacuum = FULL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # The default of WAL files, NORMAL, may lose acknowledged writes when the power fails.
+        connection.execute("PRAGMA synchronous = FULL")
+        self._migrate(connection)
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         newest = len(self._schema.migrations)

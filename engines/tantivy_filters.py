@@ -27,7 +27,11 @@ def filter_query(condition: Filter, schema: Schema) -> Query:
         case In(field, values):
             return _any_term([term for value in values for term in equal_terms(field, value)], schema)
         case Range():
-            return _any_term(range_terms(condition), schema)
+            any_of, none_of = range_terms(condition)
+            inside = _any_term(any_of, schema)
+            if not none_of:
+                return inside
+            return Query.boolean_query([(Occur.Must, inside), (Occur.MustNot, _any_term(none_of, schema))])
         case Exists(field):
             return _any_term([exists_term(field)], schema)
         case Prefix(field, value):

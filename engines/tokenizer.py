@@ -1,4 +1,4 @@
-"""Cuts texts into the embedding model's own tokens with the ``tokenizers`` library alone, in milliseconds from start."""
+"""Cuts texts into the embedding model's own tokens with the ``tokenizers`` library alone, without the model."""
 
 from __future__ import annotations
 

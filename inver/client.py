@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import logging
 import os
 import tomllib
 from collections.abc import AsyncIterator
@@ -126,10 +127,13 @@ async def open_client(*, data_dir: Path | None, profile: str | None, writes: boo
     if url is not None:
         yield RemoteClient(url)
         return
+    from inver.logs import configure_logs
     from inver.runtime import ALL_STAGES, open_runtime
     from inver.settings import load_settings
 
     settings = load_settings(data_directory=data_dir, profile=profile)
+    # What a command has to say it says itself; events are for processes that stay.
+    configure_logs(logging.ERROR)
     async with open_runtime(settings, ALL_STAGES if writes else ()) as runtime:
         client = LocalClient(runtime.app)
         try:

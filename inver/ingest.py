@@ -112,7 +112,8 @@ class Ingest:
                 continue
             del self._waiting[status["id"]]
             if state == "failed":
-                self.report.failed.append(Failure(status["id"], status.get("detail") or status.get("reason", "")))
+                detail = str(status.get("detail") or status.get("reason", ""))
+                self.report.failed.append(Failure(status["id"], detail.partition("\n")[0]))
             else:
                 self.report.searchable += events
         self._progress(self.report)

@@ -9,8 +9,8 @@ import orjson
 import structlog
 
 
-def configure_logs() -> None:
-    """Set structlog up once, for a process that runs; vendors' own logs appear from warnings on."""
+def configure_logs(level: int = logging.INFO) -> None:
+    """Set structlog up once per process; vendors' own logs appear from warnings on."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -19,8 +19,10 @@ def configure_logs() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=orjson.dumps),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -41,7 +41,7 @@ async def run_service(
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
     async with open_runtime(settings, stages) as runtime:
-        tasks = [asyncio.create_task(stopping.wait())]
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stopping.wait())]
         if stages:
             tasks.append(runtime.pipeline_task)
         server = _server(runtime) if serve_api else None
@@ -105,20 +105,20 @@ def _url(settings: Settings, listening: socket.socket) -> str:
     return f"http://{host}:{listening.getsockname()[1]}"
 
 
-async def _started(server: uvicorn.Server, serving: asyncio.Task[object]) -> None:
+async def _started(server: uvicorn.Server, serving: asyncio.Task[Any]) -> None:
     # uvicorn offers a flag and no event to wait for.
     while not server.started and not serving.done():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
-async def _first_end(tasks: list[asyncio.Task[object]]) -> None:
+async def _first_end(tasks: list[asyncio.Task[Any]]) -> None:
     """Wait for a signal, or for the first part that ends on its own, whose error is then raised."""
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
 
 
-async def _finish(tasks: list[asyncio.Task[object]]) -> None:
+async def _finish(tasks: list[asyncio.Task[Any]]) -> None:
     """Give everything its time to end by itself, then cancel what is left."""
     _, late = await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
     for task in late:

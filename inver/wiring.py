@@ -118,8 +118,7 @@ class Wiring:
         """Return the model, loaded, with its cache of vectors in front where that is on."""
 
         async def open_embedder() -> Embedder:
-            from engines.embedding_cache import CachingEmbedder
-            from engines.models import load_embedder
+            from engines.embedders import load_embedder
 
             embedding = self.settings.embedding
             loaded = await asyncio.to_thread(
@@ -131,6 +130,8 @@ class Wiring:
             )
             if not embedding.cache_bytes:
                 return loaded
+            from engines.embedding_cache import CachingEmbedder
+
             return CachingEmbedder(
                 loaded, self.settings.data_directory / "vectors.sqlite", limit_bytes=embedding.cache_bytes
             )
@@ -141,7 +142,7 @@ class Wiring:
         """Return the model's tokenizer, which needs neither the model's weights nor its framework."""
 
         async def open_tokenizer() -> Tokenizer:
-            from engines.models import load_tokenizer
+            from engines.embedders import load_tokenizer
 
             return await asyncio.to_thread(
                 load_tokenizer, model, model_directory=self.settings.embedding.model_directory
@@ -194,16 +195,17 @@ class _Embedded:
         return SqliteCatalog(self._directory / "catalog.sqlite")
 
     def open_engines(self, collection: str, generation: str, config: GenerationConfig) -> GenerationEngines:
-        from engines.tantivy import TantivyTextIndex
-
         from engines.exact_vectors import ExactVectorIndex
         from engines.sqlite_manifests import SqliteManifestStore
+        from engines.tantivy import TantivyTextIndex
 
         directory = self._directory / "collections" / collection / generation
         directory.mkdir(parents=True, exist_ok=True)
         return GenerationEngines(
             vectors=ExactVectorIndex(directory / "vectors.sqlite", config.dimension),
-            texts=TantivyTextIndex(directory / "text", analyzer=config.analyzer),
+            texts=TantivyTextIndex(
+                directory / "text", analyzer=config.analyzer, bm25_k1=config.bm25_k1, bm25_b=config.bm25_b
+            ),
             manifests=SqliteManifestStore(directory / "manifests.sqlite"),
         )
 
@@ -218,7 +220,7 @@ class _Servers:
     async def open_log(self) -> EventLog:
         from streams.kafka_log import KafkaLog
 
-        return KafkaLog(self._addresses.kafka)
+        return KafkaLog(bootstrap_servers=self._addresses.kafka)
 
     def open_catalog(self) -> Catalog:
         from engines.opensearch_catalog import OpenSearchCatalog
@@ -228,18 +230,23 @@ class _Servers:
     def open_engines(self, collection: str, generation: str, config: GenerationConfig) -> GenerationEngines:
         from engines.milvus import MilvusVectorIndex
         from engines.opensearch import OpenSearchTextIndex
-
         from engines.opensearch_manifests import OpenSearchManifestStore
 
         client = self._opensearch_client()
         return GenerationEngines(
             vectors=MilvusVectorIndex(
-                uri=self._addresses.milvus,
-                name=f"inver_{collection.replace('-', '_')}_{generation}",
-                dimension=config.dimension,
-                parameters=config.vector,
+                self._addresses.milvus,
+                f"inver_{collection.replace('-', '_')}_{generation}",
+                config.dimension,
+                config.vector,
             ),
-            texts=OpenSearchTextIndex(client, index=f"inver-{collection}-{generation}-rows", analyzer=config.analyzer),
+            texts=OpenSearchTextIndex(
+                client,
+                index=f"inver-{collection}-{generation}-rows",
+                analyzer=config.analyzer,
+                bm25_k1=config.bm25_k1,
+                bm25_b=config.bm25_b,
+            ),
             manifests=OpenSearchManifestStore(client, index=f"inver-{collection}-{generation}-manifests"),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -38,7 +38,7 @@ class ApiDependencies:
     health: Health
     #: Writes the metrics in Prometheus' text format.
     metrics: Callable[[], bytes]
-    limits: ApiLimits = ApiLimits()
+    limits: ApiLimits = field(default_factory=ApiLimits)
 
 
 class _Api(FastAPI):

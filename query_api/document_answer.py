@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from query_api.documents import VisibleDocument
 from query_api.metadata_answer import MetadataAnswer, metadata_answer
@@ -55,7 +56,7 @@ class ChunkAnswer(TypedDict):
 
 
 class DocumentAnswer(TypedDict):
-    """A visible document. Its text is put together from its chunks: what lies between two of them shows as line ends."""
+    """A visible document; its text is put together from its chunks, with line ends for what lies between two."""
 
     id: str
     tenant: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NotRequired
 
-from pydantic import ConfigDict, Field
-from typing_extensions import NotRequired, TypedDict
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
 from query_api.bodies import parse_json, unsupported_media_type
 from query_api.metadata_answer import MetadataAnswer
@@ -28,6 +28,7 @@ _NAMED_BY_ADDRESS: Final = {
 }
 
 
+@with_config(ConfigDict(extra="forbid"))
 class DocumentBody(TypedDict):
     """A document's fields: exactly one of ``text``, ``content`` (base64) and ``content_uri`` with its SHA-256."""
 
@@ -43,6 +44,7 @@ class DocumentBody(TypedDict):
     occurred_at: NotRequired[str]
 
 
+@with_config(ConfigDict(extra="forbid"))
 class DocumentLine(DocumentBody):
     """One line of a bulk request: a document event, where schema 1, ``upsert`` and tenant ``default`` go unsaid."""
 

@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from schemas.metadata import FieldType, FilterableValue, MetadataValue, metadata_to_json
+from schemas.metadata import FieldType, FilterableValue
 
-MetadataAnswer = dict[str, str | int | float | bool | list[str] | dict[str, str]]
+ValueAnswer = str | int | float | bool | list[str] | dict[str, str]
+MetadataAnswer = dict[str, ValueAnswer]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def metadata_answer(metadata: Mapping[str, FilterableValue], fields: Mapping[str, FieldType]) -> dict[str, object]:
+def metadata_answer(metadata: Mapping[str, FilterableValue], fields: Mapping[str, FieldType]) -> MetadataAnswer:
     """Write a row's metadata; engines keep dates as numbers, and the collection's fields tell which ones they are."""
-    values: dict[str, MetadataValue] = {}
-    for name, value in metadata.items():
-        is_date = isinstance(value, int) and fields.get(name) is FieldType.DATETIME
-        values[name] = _EPOCH + timedelta(microseconds=int(value)) if is_date else value  # type: ignore[arg-type]
-    return metadata_to_json(values)
+    return {name: _value(value, fields.get(name)) for name, value in metadata.items()}
+
+
+def _value(value: FilterableValue, kind: FieldType | None) -> ValueAnswer:
+    if isinstance(value, tuple):
+        return list(value)
+    if kind is FieldType.DATETIME and isinstance(value, int):
+        return {"$date": (_EPOCH + timedelta(microseconds=value)).isoformat()}
+    return value

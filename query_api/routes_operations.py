@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from fastapi import FastAPI
@@ -16,8 +16,13 @@ from typing_extensions import TypedDict
 
 from engines.ports import StatusStore
 from query_api.addresses import Segment
-from query_api.collection_answer import CollectionAnswer, CollectionsAnswer, CollectionSummary
-from query_api.collection_answer import collection_answer, collection_summary
+from query_api.collection_answer import (
+    CollectionAnswer,
+    CollectionsAnswer,
+    CollectionSummary,
+    collection_answer,
+    collection_summary,
+)
 from query_api.health import Health
 from query_api.openapi import problems
 from query_api.problems import Problem, problem_response
@@ -70,7 +75,7 @@ class OperationsRoutes:
         )
         add("/health/live", self.live, response_model=LiveAnswer)
         add("/health/ready", self.ready, response_model=ReadyAnswer, responses=problems(503))
-        text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+        text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
         add("/metrics", self.metrics, response_class=Response, responses=text)
         add("/version", self.version, response_model=VersionAnswer)
         add("/openapi.json", self.description, include_in_schema=False)

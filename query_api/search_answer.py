@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from query_api.metadata_answer import MetadataAnswer, metadata_answer
 from schemas.metadata import FieldType

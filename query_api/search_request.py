@@ -41,7 +41,13 @@ class FusionBody(StrictModel):
 
 
 def _legs_by_name(raw: object) -> object:
-    return dict.fromkeys(raw, {}) if isinstance(raw, list) and all(isinstance(name, str) for name in raw) else raw
+    if isinstance(raw, list) and all(isinstance(name, str) for name in raw):
+        return {name: LegBody() for name in raw}
+    return raw
+
+
+def _both_legs() -> dict[LegName, LegBody]:
+    return {DENSE: LegBody(), SPARSE: LegBody()}
 
 
 Legs = Annotated[
@@ -57,7 +63,7 @@ class SearchBody(StrictModel):
     query: Query
     tenant: str = DEFAULT_TENANT
     size: Size = 10
-    legs: Legs = Field(default_factory=lambda: {DENSE: LegBody(), SPARSE: LegBody()})
+    legs: Legs = Field(default_factory=_both_legs)
     fusion: FusionBody = FusionBody()
     filter: FilterJson | None = None
     collapse: bool = True
@@ -80,7 +86,7 @@ class SearchParameters(StrictModel):
 
 def request_of_body(collection: str, body: SearchBody) -> SearchRequest:
     """Make the request. Raises InvalidField."""
-    legs = {
+    legs: dict[str, LegRequest] = {
         name: LegRequest(window=leg.window, weight=leg.weight, required=leg.required) for name, leg in body.legs.items()
     }
     return SearchRequest(

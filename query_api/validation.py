@@ -25,7 +25,7 @@ def parse_model(model: type[Model], raw: object) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        first: Mapping[str, Any] = error.errors(include_url=False)[0]  # type: ignore[assignment]  # a TypedDict
+        first = error.errors(include_url=False)[0]
         raise invalid_field(first, place=first["loc"]) from None
 
 

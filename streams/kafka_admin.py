@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
@@ -16,7 +15,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
 
 from schemas.errors import Fatal, Retryable
-from streams.kafka_connection import KafkaConnection, translate, translated
+from streams.kafka_connection import KafkaConnection, connect, translate, translated
 from streams.kafka_metadata import ClusterTopic, describe_topics
 from streams.log import TopicPartition, TopicSpec
 
@@ -142,10 +141,10 @@ class KafkaAdmin:
         members = sum(len(row[5]) for response in responses for row in response.groups)
         if members:
             raise Fatal(f"group '{group}' has {members} members: stop its stage, then set its offsets")
-        consumer = AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **self._connection.options())
+        consumer = AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **self._connection.client_options())
+        await connect(self._connection, consumer.start, consumer.stop)
         try:
             with translated(f"setting the offsets of group '{group}'"):
-                await consumer.start()
                 consumer.assign([KafkaPartition(*partition) for partition in offsets])
                 async with asyncio.timeout(_SETTLE_SECONDS):
                     await consumer.commit({KafkaPartition(*place): offset for place, offset in offsets.items()})
@@ -158,10 +157,9 @@ class KafkaAdmin:
 
     async def ping(self, timeout_seconds: float) -> None:
         """Ask a broker for nothing."""
-        client = await self._started_client()
         with translated("asking for a sign of life"):
             async with asyncio.timeout(timeout_seconds):
-                await describe_topics(client, [])
+                await describe_topics(await self._started_client(), [])
 
     async def close(self) -> None:
         """Release the connections."""
@@ -183,30 +181,18 @@ class KafkaAdmin:
     async def _started_admin(self) -> AIOKafkaAdminClient:
         async with self._starting:
             if self._admin is None:
-                admin = AIOKafkaAdminClient(**self._connection.options())
-                async with _closed_on_failure(admin, self._connection):
-                    await admin.start()
+                admin = AIOKafkaAdminClient(**self._connection.client_options())
+                await connect(self._connection, admin.start, admin.close)
                 self._admin = admin
             return self._admin
 
     async def _started_client(self) -> AIOKafkaClient:
         async with self._starting:
             if self._client is None:
-                client = AIOKafkaClient(**self._connection.options())
-                async with _closed_on_failure(client, self._connection):
-                    await client.bootstrap()
+                client = AIOKafkaClient(**self._connection.client_options())
+                await connect(self._connection, client.bootstrap, client.close)
                 self._client = client
             return self._client
-
-
-@asynccontextmanager
-async def _closed_on_failure(client: Any, connection: KafkaConnection) -> AsyncIterator[None]:
-    try:
-        with translated(f"connecting to {connection.bootstrap_servers}"):
-            yield
-    except BaseException:
-        await client.close()
-        raise
 
 
 def _available(topics: dict[str, ClusterTopic], names: Sequence[str]) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from ssl import create_default_context
+from ssl import SSLCertVerificationError, create_default_context
 from typing import Any, Final
 
 from aiokafka import errors as kafka
+from aiokafka.conn import collect_hosts, create_conn
 
 from schemas.errors import Fatal, InverError, Poison, Retryable
 
@@ -87,9 +88,13 @@ class KafkaConnection:
     client_id: str = "inver"
 
     def options(self) -> dict[str, Any]:
-        """Return what every aiokafka client takes."""
+        """Return what a single connection takes."""
         security = self.security.options() if self.security is not None else {}
-        return {"bootstrap_servers": self.bootstrap_servers, "client_id": self.client_id, **security}
+        return {"client_id": self.client_id, **security}
+
+    def client_options(self) -> dict[str, Any]:
+        """Return the options with the servers to ask first."""
+        return {"bootstrap_servers": self.bootstrap_servers, **self.options()}
 
 
 def translate(error: Exception, what: str) -> InverError:
@@ -111,3 +116,34 @@ def translated(what: str) -> Iterator[None]:
         raise Fatal(f"Kafka: {what} failed: {error}; Kafka 2.8 or newer is needed") from error
     except (kafka.KafkaError, kafka.ConsumerStoppedError, OSError, TimeoutError) as error:
         raise translate(error, what) from error
+
+
+async def connect(
+    connection: KafkaConnection, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+) -> None:
+    """Start a client, or stop it and raise Fatal for refused credentials, Retryable for an absent cluster."""
+    try:
+        with translated(f"connecting to {connection.bootstrap_servers}"):
+            await start()
+    except Retryable:
+        await stop()
+        await _raise_refusal(connection)
+        raise
+    except BaseException:
+        await stop()
+        raise
+
+
+async def _raise_refusal(connection: KafkaConnection) -> None:
+    """Ask each server why: a client that can't connect logs its reason and raises another one."""
+    for host, port, _ in collect_hosts(connection.bootstrap_servers, randomize=False):
+        try:
+            (await create_conn(host, port, **connection.options())).close()
+        except (*_FATAL, SSLCertVerificationError) as error:
+            raise Fatal(
+                f"Kafka at {host}:{port} refuses this client, or is refused by it: {type(error).__name__} {error}; "
+                "check the user, the password, the mechanism and the certificates"
+            ) from error
+        except (kafka.KafkaError, OSError):
+            # Absent rather than refusing; the first error says so.
+            continue

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition as KafkaPartition
 
 from schemas.errors import Fatal, Retryable
 from streams.kafka_admin import KafkaAdmin, TopicLimits
-from streams.kafka_connection import KafkaConnection, KafkaSecurity, translated
+from streams.kafka_connection import KafkaConnection, KafkaSecurity, connect, translated
 from streams.kafka_producer import KafkaProducer
 from streams.kafka_records import FETCH_OPTIONS, to_record
 from streams.kafka_subscription import KafkaSubscription
@@ -207,13 +207,8 @@ class KafkaLog:
             return self._lookup
 
     async def _started_consumer(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(enable_auto_commit=False, **FETCH_OPTIONS, **self._connection.options())
-        try:
-            with translated(f"connecting to {self._connection.bootstrap_servers}"):
-                await consumer.start()
-        except BaseException:
-            await consumer.stop()
-            raise
+        consumer = AIOKafkaConsumer(enable_auto_commit=False, **FETCH_OPTIONS, **self._connection.client_options())
+        await connect(self._connection, consumer.start, consumer.stop)
         return consumer
 
     async def _stop_lookup(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import NoError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import NodeNotReadyError, NoError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
@@ -120,7 +120,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc] -
 
 async def describe_topics(client: AIOKafkaClient, names: Sequence[str]) -> dict[str, ClusterTopic]:
     """Return those that exist, by name. Raises KafkaError."""
-    response: Any = await client.send(client.get_random_node(), _MetadataRequest(names))
+    response: Any = await client.send(await _any_node(client), _MetadataRequest(names))
     found: dict[str, ClusterTopic] = {}
     for code, name, topic_id, _, partitions, _, _ in response.topics:
         error = for_code(code)
@@ -131,3 +131,10 @@ async def describe_topics(client: AIOKafkaClient, names: Sequence[str]) -> dict[
         leaders = [leader for _, _, leader, *_ in partitions]
         found[name] = ClusterTopic(topic_id, len(partitions), available=_NO_LEADER not in leaders)
     return found
+
+
+async def _any_node(client: AIOKafkaClient) -> Any:
+    for broker in client.cluster.brokers():
+        if await client.ready(broker.nodeId):
+            return broker.nodeId
+    raise NodeNotReadyError("no broker answers")

@@ -12,7 +12,7 @@ from aiokafka.errors import ProducerClosed
 
 from schemas.errors import InverError
 from streams.kafka_admin import SMALLEST_RECORD_LIMIT_BYTES
-from streams.kafka_connection import KafkaConnection, translate, translated
+from streams.kafka_connection import KafkaConnection, connect, translate, translated
 from streams.log import OutgoingRecord, Position
 
 #: Sizes are judged by the topic's limit before a record gets here.
@@ -83,14 +83,9 @@ class KafkaProducer:
                     linger_ms=_LINGER_MS,
                     max_batch_size=SMALLEST_RECORD_LIMIT_BYTES,
                     max_request_size=_NO_LIMIT,
-                    **self._connection.options(),
+                    **self._connection.client_options(),
                 )
-                try:
-                    with translated(f"connecting to {self._connection.bootstrap_servers}"):
-                        await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
+                await connect(self._connection, producer.start, producer.stop)
                 self._producer = producer
             return self._producer
 

@@ -14,7 +14,7 @@ from aiokafka import errors as kafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from schemas.errors import Fatal, Retryable
-from streams.kafka_connection import KafkaConnection, translated
+from streams.kafka_connection import KafkaConnection, connect, translated
 from streams.kafka_records import FETCH_OPTIONS, to_record
 from streams.log import Record, TopicPartition
 from streams.ownership import Ownership, lost_partitions
@@ -73,14 +73,9 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc] - aiok
             # Exactly one: aiokafka joins once per assignor. Range gives partition n of all topics to one member.
             partition_assignment_strategy=[RangePartitionAssignor],
             **FETCH_OPTIONS,
-            **self._connection.options(),
+            **self._connection.client_options(),
         )
-        try:
-            with translated(f"connecting to {self._connection.bootstrap_servers}"):
-                await consumer.start()
-        except BaseException:
-            await consumer.stop()
-            raise
+        await connect(self._connection, consumer.start, consumer.stop)
         consumer.subscribe(self._topics, listener=self)
         self._consumer = consumer
 

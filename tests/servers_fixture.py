@@ -1,7 +1,6 @@
-"""The fixtures `servers`, `kafka_server`, `opensearch_server` and `milvus_server`: real servers, started when asked for.
+"""The fixtures `servers`, `kafka_server`, `opensearch_server`, `milvus_server`: real servers, started when asked for.
 
-A test module uses them by `pytest_plugins = ["tests.servers_fixture"]` in the top conftest. INVER_TEST_SERVERS names a
-data directory whose servers already run; they are used and left running.
+INVER_TEST_SERVERS names a data directory whose servers already run; they are used and left running.
 """
 
 import os
@@ -21,12 +20,12 @@ BringUp = Callable[[tuple[str, ...]], ServersStatus]
 
 def unusual_ports() -> ServerOptions:
     """Free ports below those that the system hands out by itself, and apart from other test runs."""
-    shift = random.randrange(0, 9)
+    shift = random.randrange(100)
     return ServerOptions(
-        kafka_port=free_port(20000 + 1000 * shift),
+        kafka_port=free_port(20000 + 100 * shift),
         # The range that OpenSearch's runner allows ends at 9299.
-        opensearch_port=free_port(8300 + 100 * shift, last=9199),
-        milvus_port=free_port(20500 + 1000 * shift),
+        opensearch_port=free_port(8300 + 8 * shift, last=9199),
+        milvus_port=free_port(20050 + 100 * shift),
         opensearch_heap_mebibytes=512,
     )
 

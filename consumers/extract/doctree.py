@@ -29,6 +29,8 @@ _DROPPED_DIRECTIVES: Final = frozenset(
 _DEEPEST_DIRECTIVE: Final = 6
 _ERROR_LEVEL: Final = 3
 _LETTERS: Final = 26
+#: Longer ones are shown by name: a few bytes of reference each would otherwise add up to gigabytes.
+_SUBSTITUTION_LIMIT_CHARACTERS: Final = 200
 
 
 class DoctreeWalk:
@@ -38,13 +40,20 @@ class DoctreeWalk:
         self.fields: dict[object, object] = {}
         self._writer = writer
         self._parse = parse
+        self._substitutions: dict[str, str] = {}
         self._level = 0
         self._directive_depth = 0
 
     def document(self, document: nodes.document) -> None:
         """Write a whole tree."""
-        for child in document.children:
-            self._node(child)
+        for name, definition in document.substitution_defs.items():
+            text = inline_text(definition)
+            if len(text) <= _SUBSTITUTION_LIMIT_CHARACTERS:
+                self._substitutions[name] = text
+        for reference in document.findall(nodes.substitution_reference):
+            text = self._substitutions.get(str(reference["refname"]), reference.astext())
+            reference.children = [nodes.Text(text)]
+        self._children(document)
 
     def _node(self, node: nodes.Node) -> None:
         match node:
@@ -131,11 +140,11 @@ class DoctreeWalk:
         value = " ".join(body.astext().split())
         if at_top and value:
             self.fields.setdefault(name, value)
+        if not value or not isinstance(body, nodes.Element):
+            self._writer.block(f"{name}:")
+            return
         self._writer.open_item(f"{name}: ", "  ")
-        if value and isinstance(body, nodes.Element):
-            self._children(body)
-        else:
-            self._writer.block(" ")
+        self._children(body)
         self._writer.close_item()
 
     def _footnote(self, node: nodes.Element) -> None:
@@ -189,7 +198,7 @@ class DoctreeWalk:
             self._writer.block(f"{argument}\n{body}")
             return
         self._directive_depth += 1
-        self.document(self._parse(argument))
+        self._writer.block(_ROLE.sub(r"\1", argument))
         self.document(self._parse(body))
         self._directive_depth -= 1
 
@@ -202,7 +211,7 @@ def inline_text(node: nodes.Node) -> str:
         case nodes.problematic():
             return _ROLE.sub(r"\1", node.astext())
         case nodes.footnote_reference() | nodes.citation_reference():
-            return f"[{node.astext()}]"
+            return f"[{node.astext() or '#'}]"
         case nodes.image():
             return str(node.get("alt", ""))
         case nodes.system_message() | nodes.raw():

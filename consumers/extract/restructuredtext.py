@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from copy import copy
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from docutils import nodes
-from docutils.core import publish_doctree
-from docutils.parsers.rst import Directive, directives
+from docutils.frontend import Values, get_default_settings
+from docutils.parsers.rst import Directive, Parser, directives, states
+from docutils.utils import new_document
 
 from consumers.extract.decoding import decode_text
 from consumers.extract.doctree import DoctreeWalk
@@ -17,22 +20,40 @@ from consumers.extract.text_writer import TextWriter
 from schemas.errors import Poison
 from schemas.metadata import MetadataValue
 
+_LONGEST_PARAGRAPH_CHARACTERS: Final = 5_000
 _SETTINGS: Final = {
-    "_disable_config": True,
     "file_insertion_enabled": False,
     "raw_enabled": False,
     "report_level": 3,
     "halt_level": 5,
     "warning_stream": False,
     "syntax_highlight": "none",
-    "doctitle_xform": False,
-    "docinfo_xform": False,
     # Above it docutils gives the whole document up.
     "line_length_limit": 1_000_000_000,
 }
 #: The header of a Python Enhancement Proposal and its kin: ``Name: value`` lines, continued by indented ones.
 _HEADER: Final = re.compile(r"\A(?:[A-Z][A-Za-z-]{0,40}:(?:[ \t][^\n]*)?\n(?:[ \t]+\S[^\n]*\n)*){2,}(?=\n|\Z)")
 _HEADER_FIELD: Final = re.compile(r"^([A-Z][A-Za-z-]*):((?:[^\n]*\n)(?:[ \t]+[^\n]*\n)*)", re.MULTILINE)
+
+
+def _bounded_inliner() -> states.Inliner:
+    """Make an inliner that leaves very long paragraphs as they are.
+
+    Markup that is opened and not closed costs docutils the square of a paragraph's length.
+    """
+    inliner = states.Inliner()
+    parse = inliner.parse
+
+    def parse_bounded(
+        text: str, lineno: int, memo: Any, parent: nodes.Element
+    ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        if len(text) > _LONGEST_PARAGRAPH_CHARACTERS:
+            return [nodes.Text(text)], []
+        return parse(text, lineno, memo, parent)
+
+    # Not a subclass: docutils builds the patterns from the attributes of an inliner's own class alone.
+    inliner.parse = parse_bounded  # type: ignore[method-assign]
+    return inliner
 
 
 class _Ignored(Directive):
@@ -46,9 +67,10 @@ class _Ignored(Directive):
         return []
 
 
-# docutils keeps roles for the whole process: what one document defines would change how the next one is read.
-directives.register_directive("role", _Ignored)
-directives.register_directive("default-role", _Ignored)
+# docutils keeps roles for the whole process: what one document defines would change how the next one is read. The date
+# would change with the day.
+for _name in ("role", "default-role", "date"):
+    directives.register_directive(_name, _Ignored)
 
 
 class _Header(NamedTuple):
@@ -77,9 +99,11 @@ def extract_restructuredtext(content: bytes) -> Extracted:
 
 
 def parse_source(source: str) -> nodes.document:
-    """Parse without touching files, standard error or docutils' own configuration."""
+    """Parse without touching files, standard error or docutils' own configuration, and without resolving references."""
+    document = new_document("<document>", settings=copy(_default_settings()))
+    parser = Parser(inliner=_bounded_inliner())
     try:
-        return publish_doctree(source, settings_overrides=_SETTINGS)
+        parser.parse(source, document)
     except (RecursionError, Poison):
         raise
     except Exception as error:  # docutils raises any type on markup that it did not foresee
@@ -87,6 +111,15 @@ def parse_source(source: str) -> nodes.document:
             "malformed_restructuredtext",
             f"docutils cannot read it ({type(error).__name__}: {error}); correct the markup",
         ) from error
+    return document
+
+
+@cache
+def _default_settings() -> Values:
+    settings = get_default_settings(Parser)
+    for name, value in _SETTINGS.items():
+        setattr(settings, name, value)
+    return settings
 
 
 def _split_header(text: str) -> _Header:

@@ -95,6 +95,9 @@ class Servers:
 
     def up(self, *, names: tuple[str, ...] = SERVER_NAMES, progress: Progress = lambda _: None) -> ServersStatus:
         """Starts what isn't running and returns when all of `names` answer. Raises Fatal; what runs then, stays."""
+        unknown = set(names) - set(SERVER_NAMES)
+        if unknown:
+            raise Fatal(f"there is no server '{', '.join(unknown)}': choose from {', '.join(SERVER_NAMES)}")
         with self._alone(progress):
             began = time.monotonic()
             started = [name for name in names if self._start(name, progress)]
@@ -205,12 +208,10 @@ class Servers:
                     transport_port=internal_port,
                     heap_mebibytes=heap,
                 )
-            case "milvus":
+            case _:
                 return MilvusServer(
                     directory=directory, cache_directory=cache, port=port, first_internal_port=internal_port
                 )
-            case _:
-                raise Fatal(f"there is no server '{name}': choose from {', '.join(SERVER_NAMES)}")
 
     def _process(self, name: str) -> ServerProcess:
         return ServerProcess(name, self._root / name / "process.json")

@@ -14,11 +14,11 @@ from schemas.errors import Fatal
 CLIENT_PORTS: Mapping[str, int] = {"kafka": 9092, "opensearch": 9200, "milvus": 19530}
 _HIGHEST: Mapping[str, int] = {"opensearch": HIGHEST_HTTP_PORT}
 
-#: What the servers use among themselves: its name, where the search begins, and how many neighbours are needed.
+#: What a server uses for itself: its name, how far from the clients' port it is looked for, how many are needed.
 _INTERNAL_PORTS: Mapping[str, tuple[str, int, int]] = {
-    "kafka": ("kafka_controller", 19092, 1),
-    "opensearch": ("opensearch_transport", 9300, 1),
-    "milvus": ("milvus_internal", 19540, len(INTERNAL_PORTS)),
+    "kafka": ("kafka_controller", 1, 1),
+    "opensearch": ("opensearch_transport", 100, 1),
+    "milvus": ("milvus_internal", 1, len(INTERNAL_PORTS)),
 }
 
 
@@ -47,8 +47,8 @@ class PortBook:
 
     def internal_port(self, server: str) -> int:
         """The first port that this server uses for itself."""
-        name, first, _ = _INTERNAL_PORTS[server]
-        return self.recorded().get(name, first)
+        name, distance, _ = _INTERNAL_PORTS[server]
+        return self.recorded().get(name, self.client_port(server) + distance)
 
     def decide(self, server: str, wanted: int | None) -> None:
         """Records the ports that this server is about to use; it must not run yet. Raises Fatal where one is taken."""
@@ -60,9 +60,6 @@ class PortBook:
                 f"end it, or name another port for {server}"
             )
         port = free_port(CLIENT_PORTS[server], last=_HIGHEST.get(server, 65535)) if fixed is None else fixed
-        name, first, neighbours = _INTERNAL_PORTS[server]
-        first = recorded.get(name, first)
-        write_atomically(
-            self._path,
-            json.dumps({**recorded, server: port, name: free_port(first, neighbours=neighbours)}, indent=1) + "\n",
-        )
+        name, distance, neighbours = _INTERNAL_PORTS[server]
+        internal_port = free_port(recorded.get(name, port + distance), neighbours=neighbours)
+        write_atomically(self._path, json.dumps({**recorded, server: port, name: internal_port}, indent=1) + "\n")
