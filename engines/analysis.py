@@ -39,8 +39,6 @@ LANGUAGES: Final = (
     "swedish",
 )
 WORD_LIMIT: Final = 255
-#: More distinct terms than this make no query better; Lucene refuses more by default.
-TERMS_LIMIT: Final = 1_024
 _INVISIBLE: Final = frozenset("\u00ad\u200c\u200d\u2060\ufeff")
 _ONE_CHARACTER_WORDS: Final = re.compile("[\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
 _JOINING_APOSTROPHE: Final = re.compile(r"(?<=[^\W\d_])'(?:s\b|(?=[^\W\d_]))")

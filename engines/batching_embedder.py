@@ -1,4 +1,4 @@
-"""The Embedder around any model: one thread, batches under a token budget, queries first, and no bad vector gets out."""
+"""The Embedder around any model: one thread, batches under a token budget, queries first, no bad vector gets out."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class BatchingEmbedder:
         self.dimension = self._model.dimension
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Return an array of shape (texts, dimension). Raises Poison for a text over the limit, before it embeds any."""
+        """Return an array of shape (texts, dimension). Raises Poison for a text over the limit before it embeds any."""
         slices = [texts[at : at + _TEXTS_PREPARED_AT_ONCE] for at in range(0, len(texts), _TEXTS_PREPARED_AT_ONCE)]
         works = [partial(self._prepare, some, Urgency.DOCUMENT) for some in slices]
         prepared = [text for some in await self._thread.run_all(Urgency.DOCUMENT, works) for text in some]
@@ -110,6 +110,6 @@ def check_vectors(vectors: Vectors, *, count: int, dimension: int, fingerprint: 
     if not sound.all():
         raise Fatal(
             f"{fingerprint} returned a vector that is not finite or not of length 1 for {int((~sound).sum())} of "
-            f"{count} texts: the model's files or this machine's memory are damaged; fetch the model again, delete the cached "
-            "conversion, and check the memory"
+            f"{count} texts: the model's files or this machine's memory are damaged; fetch the model again, delete its "
+            "cached conversion, and check the memory"
         )

@@ -23,7 +23,7 @@ class MetadataColumns:
     """The metadata of rows 0 to n-1, and the filters over it. Rows are appended, never changed."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, _Column] = {}
+        self._columns: defaultdict[str, _Column] = defaultdict(_Column)
 
     def append(self, first_slot: int, metadata: Sequence[Mapping[str, FilterableValue]]) -> None:
         """Add rows, the first of which has the number ``first_slot``."""
@@ -34,7 +34,7 @@ class MetadataColumns:
                 if value != ():
                     slots, codes = added[name]
                     slots.append(slot)
-                    codes.append(self._columns.setdefault(name, _Column()).code(value))
+                    codes.append(self._columns[name].code(value))
         for name, (slots, codes) in added.items():
             self._columns[name].extend(slots, codes)
 

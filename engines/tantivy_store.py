@@ -26,7 +26,7 @@ from tantivy import (
     Tokenizer,
 )
 
-from engines.analysis import STANDARD, TERMS_LIMIT, words_of
+from engines.analysis import STANDARD, words_of
 from engines.filter_terms import terms_of
 from engines.row_json import row_from_json, row_to_json
 from engines.tantivy_filters import TERMS_FIELD, filter_query
@@ -41,6 +41,8 @@ _HEAP_BYTES: Final = 64_000_000
 _SCANNED_AT_ONCE: Final = 10_000
 #: Bounds the memory that remembered keys take to some ten megabytes.
 _REMEMBERED_KEYS: Final = 100_000
+#: More terms make no query better; a few thousand make it slow.
+_TERMS_LIMIT: Final = 1_024
 #: How much further a search looks where rows of equal score do not fit its window.
 _TIES_FACTOR: Final = 4
 
@@ -223,11 +225,11 @@ class TantivyStore:
         """Return the query's terms, of too many the rarest; words with a common stem give it more weight."""
         distinct_words = dict.fromkeys(words_of(query, self._analyzer))
         terms = self._text_analyzer.analyze(" ".join(distinct_words))
-        if len(terms) <= TERMS_LIMIT:
+        if len(terms) <= _TERMS_LIMIT:
             return list(terms)
         frequencies = {term: searcher.doc_freq("words", term) for term in terms}
         known = [term for term in frequencies if frequencies[term]]
-        return sorted(known, key=lambda term: (frequencies[term], term))[:TERMS_LIMIT]
+        return sorted(known, key=lambda term: (frequencies[term], term))[:_TERMS_LIMIT]
 
     def _term(self, field: str, value: str) -> Query:
         return Query.term_query(self._schema, field, value, "freq" if field == "words" else "basic")

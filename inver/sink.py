@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from engines.ports import BlobStore, Received, StatusStore
 from inver.directory import CollectionDirectory
 from inver.wiring import Wiring
+from query_api.serving import UnknownCollection
 from query_api.writing import Accepted
+from schemas.chunk import Operation
 from schemas.document import DocumentEvent
 from schemas.errors import InvalidField, Poison
 from schemas.generation import CollectionRecord
@@ -29,6 +31,8 @@ class LogSink:
         """Append the good ones; see DocumentSink."""
         record = await self._directory.find(collection)
         if record is None:
+            if all(event.operation is Operation.DELETE for event in events):
+                raise UnknownCollection(collection)
             record = await self._directory.ensure(collection)
             self._look_again()
         results: list[Accepted | Poison] = [self._refusal(record, event) or _PLACE for event in events]

@@ -104,7 +104,7 @@ def translate(error: Exception, what: str) -> InverError:
         return Poison("oversized", f"{text}; split the record, or raise the topic's max.message.bytes")
     if isinstance(error, _FATAL):
         return Fatal(f"{text}; check credentials, permissions and topic settings")
-    return Retryable(text)
+    return Retryable(f"{text}; if it lasts, look whether the brokers run and can be reached")
 
 
 @contextmanager

@@ -189,6 +189,10 @@ class DoctreeWalk:
         while lines and _OPTION.match(lines[0]):
             lines.pop(0)
         body = textwrap.dedent("\n".join(lines))
+        if not argument and not body.strip():
+            # A notice such as ``.. withdrawn::``, whose name is all it says.
+            self._writer.block(name.replace("-", " ").capitalize())
+            return
         if name in _CODE_DIRECTIVES:
             self._writer.verbatim_block(body if name != "productionlist" else f"{argument}\n{body}")
             return

@@ -29,7 +29,7 @@ class KafkaServer:
     controller_port: int
     heap_mebibytes: int = 384
     name: str = "kafka"
-    start_timeout_seconds: float = 90.0
+    start_timeout_seconds: float = 240.0
     stop_timeout_seconds: float = 30.0
 
     def prepare(self, progress: Progress) -> Launch:

@@ -29,7 +29,7 @@ class OpenSearchServer:
     transport_port: int
     heap_mebibytes: int = 1024
     name: str = "opensearch"
-    start_timeout_seconds: float = 120.0
+    start_timeout_seconds: float = 240.0
     stop_timeout_seconds: float = 60.0
 
     def prepare(self, progress: Progress) -> Launch:

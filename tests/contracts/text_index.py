@@ -11,7 +11,7 @@ import pytest
 
 from engines.ports import TextIndex
 from schemas.errors import Fatal, Poison
-from schemas.filters import Exists, Filter, Not, Prefix, evaluate
+from schemas.filters import NODES_LIMIT, Equal, Exists, Filter, In, Not, Or, Prefix, Range, evaluate
 from schemas.keys import DOCUMENT_KEY_LIMIT_BYTES, VERSION_LIMIT, DocumentKey
 from schemas.metadata import FilterableValue
 from schemas.row import Row
@@ -378,9 +378,18 @@ class TextIndexContract:
     async def test_long_queries_and_large_filters_go_together(self, index: TextIndex) -> None:
         """Neither the most words nor the most conditions exceed what the engine allows, nor do both."""
         await store(index, [row("a", "alpha", metadata={"n": 7})])
-        condition = filter_cases.Or(tuple(filter_cases.Range(field="n", gt=value) for value in range(500)))
         query = "alpha " + " ".join(f"w{number}" for number in range(5_000))
-        assert await found(index, query, condition=condition) == ["a"]
+        kinds: tuple[Callable[[int], Filter], ...] = (
+            lambda number: Range(field="n", gt=number),
+            lambda number: Not(Equal("n", f"{number}")),
+            lambda number: In("n", (number, f"{number}", True)),
+            lambda number: Or((Prefix("n", f"{number}"), Exists("n"))),
+        )
+        for kind in kinds:
+            condition = Or(tuple(kind(number) for number in range(NODES_LIMIT // 3)))
+            assert await found(index, query, condition=condition) == ["a"]
+        most = Or(tuple(Range(field="n", gt=number) for number in range(NODES_LIMIT - 1)))
+        assert await found(index, query, condition=most) == ["a"]
 
     async def test_filters_mean_what_evaluate_says(self, index: TextIndex) -> None:
         """Hundreds of generated documents under hundreds of generated filters."""

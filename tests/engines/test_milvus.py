@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -92,8 +93,9 @@ async def _seal(uri: str, name: str, rows: int) -> None:
     client = AsyncMilvusClient(uri=uri, timeout=30)
     await client.flush(name, timeout=60)
     async with asyncio.timeout(120):
-        while (await client.describe_index(name, "vector", timeout=30))["indexed_rows"] < rows:
-            await asyncio.sleep(0.2)  # noqa: ASYNC110 - the server tells no one when it has finished
+        # The server tells no one when it has finished.
+        while (await client.describe_index(name, "vector", timeout=30))["indexed_rows"] < rows:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
     await client.close()
 
 
@@ -153,14 +155,14 @@ async def test_an_unreachable_server_is_retryable() -> None:
 
 async def test_a_silent_server_is_retryable() -> None:
     """Connections are taken and never answered: the time limit holds."""
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1")
-    port = server.sockets[0].getsockname()[1]
-    index = MilvusVectorIndex(f"http://127.0.0.1:{port}", "none", DIMENSION, PARAMETERS, timeout_seconds=1)
-    async with asyncio.timeout(20):
-        with pytest.raises(Retryable):
-            await index.search(EAST, tenant=TENANT, window=5)
-    await index.close()
-    server.close()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        index = MilvusVectorIndex(
+            f"http://127.0.0.1:{server.getsockname()[1]}", "c", DIMENSION, PARAMETERS, timeout_seconds=1
+        )
+        async with asyncio.timeout(20):
+            with pytest.raises(Retryable):
+                await index.search(EAST, tenant=TENANT, window=5)
+        await index.close()
 
 
 async def test_oversized_rows_and_windows_are_refused(open_index: OpenIndex) -> None:
