@@ -19,8 +19,12 @@ SCHEMA: Final = SqliteSchema(
     migrations=(
         (
             "CREATE TABLE models (number INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE)",
-            "CREATE TABLE vectors (id INTEGER PRIMARY KEY, text_hash BLOB NOT NULL, model INTEGER NOT NULL,"
-            " vector BLOB NOT NULL, checksum INTEGER NOT NULL, used INTEGER NOT NULL, UNIQUE (text_hash, model))",
+            """
+            CREATE TABLE vectors (
+              id INTEGER PRIMARY KEY, text_hash BLOB NOT NULL, model INTEGER NOT NULL, vector BLOB NOT NULL,
+              checksum INTEGER NOT NULL, used INTEGER NOT NULL, UNIQUE (text_hash, model)
+            )
+            """,
             "CREATE INDEX vectors_by_use ON vectors (used)",
             # Counts batches, which is enough to tell what was used long ago.
             "CREATE TABLE clock (tick INTEGER NOT NULL)",
@@ -35,7 +39,7 @@ _EVICTED_PART: Final = 10
 
 def hash_text(text: str) -> bytes:
     """Return what the cache knows a text by."""
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
 def load_vectors(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -76,8 +77,14 @@ class CachingEmbedder:
 
     async def forget_hashes(self, hashes: Sequence[bytes]) -> None:
         """Erase the vectors of the texts with these SHA-256 digests, of every model, from the disk."""
+        database = self._database
+        try:
+            await database.write(partial(forget_vectors, hashes=hashes))
+        except Fatal as error:
+            if not _is_damage(error.__cause__):
+                raise
+            await self._start_anew(database, error)
         await asyncio.to_thread(self._set_aside().unlink, missing_ok=True)
-        await self._database.write(partial(forget_vectors, hashes=hashes))
         # Until it is emptied, the write-ahead log still holds what was erased.
         if not await self._database.read(empty_write_ahead_log):
             raise Retryable(f"{self._path} is in use, so erased vectors are still in its write-ahead log; try again")
@@ -111,7 +118,8 @@ class CachingEmbedder:
             self._database = SqliteDatabase(self._path, SCHEMA)
 
     def _move_away(self) -> None:
-        self._path.replace(self._set_aside())
+        with suppress(FileNotFoundError):  # Another process was first.
+            self._path.replace(self._set_aside())
         for suffix in ("-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, assert_never
 
@@ -16,7 +16,6 @@ from schemas.filters import And, Equal, Exists, Filter, In, Not, Or, Prefix, Ran
 from schemas.metadata import FilterableValue
 
 Mask = NDArray[np.bool_]
-Codes = Iterable[int] | NDArray[np.int32]
 
 
 class MetadataColumns:
@@ -119,7 +118,7 @@ class _Column:
         return codes + self._codes_by_member.get(value, []) if isinstance(value, str) else codes
 
     def _carrying(self, codes: list[int] | NDArray[np.int32]) -> NDArray[np.int32]:
-        slots: NDArray[np.int32] = self._slots.view()
+        slots = self._slots.view()
         if len(codes) == 1:
             return slots[self._codes.view() == codes[0]]
         wanted = np.zeros(len(self._values), np.bool_)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 from urllib.parse import quote
 
 import numpy as np
@@ -69,7 +69,7 @@ class ExactMatrix:
             vectors, keys = rows.vectors.view(), rows.keys
         return _nearest(vector, window, vectors, keys, matching)
 
-    def _sweep(self, tenants: Mapping[str, object] | set[str]) -> None:
+    def _sweep(self, tenants: Iterable[str]) -> None:
         for tenant in tenants:
             rows = self._tenants[tenant]
             if rows.living == 0:
@@ -111,7 +111,7 @@ class _TenantRows:
         self._slot_of.update(zip(keys, range(first, first + len(keys)), strict=True))
         self.keys.extend(keys)
 
-    def remove(self, keys: Any) -> None:
+    def remove(self, keys: Iterable[str]) -> None:
         alive = self._alive.view()
         for key in keys:
             slot = self._slot_of.pop(key, None)

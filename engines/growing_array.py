@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
+
+Element = TypeVar("Element", bound=np.generic)
 
 _SMALLEST_CAPACITY: Final = 16
 
 
-class GrowingArray:
+class GrowingArray(Generic[Element]):
     """Rows of one type and width; doubles its room when full, so that n appends copy O(n) in all."""
 
-    def __init__(self, dtype: DTypeLike, width: int | None = None) -> None:
+    def __init__(self, dtype: type[Element], width: int | None = None) -> None:
         self._shape: tuple[int, ...] = () if width is None else (width,)
-        self._room: NDArray[Any] = np.empty((0, *self._shape), dtype)
+        self._room: NDArray[Element] = np.empty((0, *self._shape), dtype)
         self._length = 0
 
     def __len__(self) -> int:
         return self._length
 
-    def extend(self, values: NDArray[Any] | list[int]) -> None:
+    def extend(self, values: NDArray[np.generic] | Sequence[int]) -> None:
         """Append rows."""
         needed = self._length + len(values)
         if needed > len(self._room):
@@ -32,6 +35,6 @@ class GrowingArray:
         self._room[self._length : needed] = values
         self._length = needed
 
-    def view(self) -> NDArray[Any]:
+    def view(self) -> NDArray[Element]:
         """Return the rows so far, without copying."""
         return self._room[: self._length]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engines.batching_embedder import BatchingEmbedder, PreparedText
 from engines.priority_thread import Urgency
-from engines.tokenizer import too_long
+from engines.tokenizer import refuse_lone_surrogates, too_long
 from engines.word_tokenizer import WordTokenizer
 from schemas.embedding import Vectors
 
@@ -44,6 +44,7 @@ class HashModel:
         """Count each text's tokens; a document over the limit is refused, a query cut."""
         if urgency is Urgency.QUERY:
             texts = [self._tokenizer.cut(text) for text in texts]
+        refuse_lone_surrogates(texts)
         prepared = []
         for position, text in enumerate(texts):
             tokens = self._tokenizer.count(text) + self._tokenizer.special_tokens

@@ -40,11 +40,9 @@ class ModelTokenizer:
 
         Raises Poison for a text the model would cut.
         """
+        refuse_lone_surrogates(texts)
         prompted = [self._document_prompt + text for text in texts]
-        try:
-            encodings = self._tokenizer.encode_batch_fast(prompted, add_special_tokens=True)
-        except TypeError as error:
-            raise _not_unicode(texts) from error
+        encodings = self._tokenizer.encode_batch_fast(prompted, add_special_tokens=True)
         ids: list[list[int]] = [encoding.ids for encoding in encodings]
         for position, (text, one) in enumerate(zip(texts, ids, strict=True)):
             if len(one) > self.max_tokens:
@@ -59,10 +57,8 @@ class ModelTokenizer:
         return ids
 
     def _encode(self, text: str) -> Any:
-        try:
-            return self._tokenizer.encode(text, add_special_tokens=False)
-        except TypeError as error:
-            raise _not_unicode([text]) from error
+        refuse_lone_surrogates([text])
+        return self._tokenizer.encode(text, add_special_tokens=False)
 
 
 def too_long(text: str, *, position: int, tokens: int, limit: int) -> Poison:
@@ -72,6 +68,15 @@ def too_long(text: str, *, position: int, tokens: int, limit: int) -> Poison:
         f"text {position}, which begins {text[:40]!r}, has {tokens} tokens and the model reads {limit}: "
         "its end would not be found; cut it into smaller pieces",
     )
+
+
+def refuse_lone_surrogates(texts: Sequence[str]) -> None:
+    """Raise Poison for a text that is not Unicode; the library would say of it that it is no string."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise Poison("invalid_unicode", f"a text holds a lone surrogate at {error.start}; remove it") from None
 
 
 def _load(description: ModelDescription) -> tokenizers.Tokenizer:
@@ -101,7 +106,3 @@ def _lowers(normalizer: Any) -> bool:
     return normalizer.get("type") == "Lowercase" or bool(normalizer.get("lowercase"))
 
 
-def _not_unicode(texts: Sequence[str]) -> Poison:
-    # The library's own message says of such a string that it is no string.
-    shown = next((text for text in texts if any("\ud800" <= character <= "\udfff" for character in text)), "")
-    return Poison("invalid_unicode", f"a text holds a lone surrogate: {shown[:40]!r}; remove it")

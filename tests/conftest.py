@@ -8,5 +8,4 @@ settings.register_profile("quick", max_examples=40, deadline=None, suppress_heal
 settings.register_profile("thorough", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
-from pathlib import Path
-pytest_plugins = ["tests.servers_fixture"] if (Path(__file__).parent / "servers_fixture.py").exists() else []
+pytest_plugins = ["tests.servers_fixture"]

@@ -14,7 +14,9 @@ from consumers.extract.extracted import Extracted
 from consumers.extract.front_matter import split_front_matter
 from consumers.extract.html import write_html
 from consumers.extract.text_writer import TextWriter
+from schemas.errors import Poison
 
+_DEEPEST_NESTING: Final = 100
 #: Site generators' tags: Liquid ``{% include … %}`` and kramdown ``{: .note}``. They are markup, not text.
 _TEMPLATE_TAG: Final = re.compile(r"\{%[^%]{0,2000}%\}|\{:[^{}\n]*\}")
 
@@ -22,8 +24,13 @@ _TEMPLATE_TAG: Final = re.compile(r"\{%[^%]{0,2000}%\}|\{:[^{}\n]*\}")
 def extract_markdown(content: bytes) -> Extracted:
     """Read CommonMark with tables and front matter. Raises Poison."""
     front = split_front_matter(decode_text(content))
+    parser = MarkdownIt("commonmark", {"maxNesting": _DEEPEST_NESTING}).enable(["table", "strikethrough"])
+    tokens = parser.parse(front.body)
+    if any(token.level >= _DEEPEST_NESTING - 1 for token in tokens):
+        # Below this the parser leaves text out without a word.
+        raise Poison("too_deeply_nested", "the Markdown nests lists or quotes too deeply to be read; flatten it")
     walk = _Walk()
-    walk.blocks(MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(front.body))
+    walk.blocks(tokens)
     writer = walk.writer
     first = next((heading.title for heading in writer.headings if heading.level == 1), "")
     return Extracted(

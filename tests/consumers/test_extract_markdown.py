@@ -8,6 +8,7 @@ import pytest
 
 from consumers.extract.extracted import Extracted
 from consumers.extract.markdown import extract_markdown
+from schemas.errors import Poison
 
 
 def read(source: str) -> Extracted:
@@ -127,7 +128,15 @@ def test_front_matter_cannot_build_objects():
     assert extracted.title == ""
 
 
-@pytest.mark.parametrize("source", ["![" * 20_000, "[a](" * 20_000, "> " * 5_000 + "x", "*a_ " * 20_000])
+@pytest.mark.parametrize("source", ["![" * 20_000, "[a](" * 20_000, "*a_ " * 20_000])
 def test_hostile_markdown_is_read(source):
     """Deep and unclosed markup is text in the end."""
     assert extract_markdown(source.encode()).text
+
+
+def test_nested_lists_lose_nothing():
+    """Forty levels are read; what is too deep for the parser is refused and not left out."""
+    assert read("".join(f"{'  ' * depth}- level {depth}\n" for depth in range(40))).text.endswith("level 39")
+    with pytest.raises(Poison) as caught:
+        read("> " * 500 + "deep")
+    assert caught.value.reason == "too_deeply_nested"

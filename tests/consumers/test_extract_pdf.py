@@ -38,14 +38,14 @@ def make_pdf(*pages: str) -> bytes:
     return f"{body}xref\n0 {size}\n0000000000 65535 f \n{entries}{trailer}".encode("latin-1")
 
 
-def rewritten(content: bytes, *, password: str | None = None, title: str | None = None) -> bytes:
+def rewritten(content: bytes, *, opens_with: str | None = None, title: str | None = None) -> bytes:
     writer = PdfWriter()
     for page in PdfReader(io.BytesIO(content)).pages:
         writer.add_page(page)
     if title is not None:
         writer.add_metadata({"/Title": title})
-    if password is not None:
-        writer.encrypt(password, owner_password="owner", algorithm="AES-256")
+    if opens_with is not None:
+        writer.encrypt(opens_with, "owner", algorithm="AES-256")
     target = io.BytesIO()
     writer.write(target)
     return target.getvalue()
@@ -75,10 +75,10 @@ def test_the_title_is_the_one_in_its_properties():
 def test_a_password_is_asked_for_in_vain():
     """A PDF that opens without a password is read, whatever its owner's password is."""
     with pytest.raises(Poison, match="password") as caught:
-        extract_pdf(rewritten(make_pdf("text"), password="secret"), LIMITS)
+        extract_pdf(rewritten(make_pdf("text"), opens_with="secret"), LIMITS)
     assert caught.value.reason == "encrypted_pdf"
 
-    assert extract_pdf(rewritten(make_pdf("text"), password=""), LIMITS).text == "text"
+    assert extract_pdf(rewritten(make_pdf("text"), opens_with=""), LIMITS).text == "text"
 
 
 def test_scans_are_refused_with_the_remedy():

@@ -1,4 +1,4 @@
-"""The pipeline end to end, in both profiles: what goes in is found, whole, in one version, or set aside with its bytes."""
+"""The pipeline end to end, in both profiles: what goes in is found whole, in one version, or set aside with its bytes."""
 
 from __future__ import annotations
 
@@ -225,9 +225,12 @@ async def test_bad_records_become_dead_letters_with_their_bytes_and_spare_their_
         assert (by_value[value].reason, by_value[value].key) == (reason, key), name
         assert by_value[value].stage == "chunk"
         assert by_value[value].detail
-    status = await inver.status("bad")
-    assert status is not None
-    assert status.state is DocumentState.FAILED
+
+    async def failed() -> bool:
+        status = await inver.status("bad")
+        return status is not None and status.state is DocumentState.FAILED
+
+    await until(failed, "the status to say so")
 
 
 async def test_a_bare_tombstone_deletes(inver: Harness):
@@ -239,6 +242,9 @@ async def test_a_bare_tombstone_deletes(inver: Harness):
         return not (await inver.search("short lived words")).hits
 
     await until(gone, "the tombstone to act")
-    status = await inver.status("a")
-    assert status is not None
-    assert status.state is DocumentState.DELETED
+
+    async def reported() -> bool:
+        status = await inver.status("a")
+        return status is not None and status.state is DocumentState.DELETED
+
+    await until(reported, "the status to say so")

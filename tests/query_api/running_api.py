@@ -60,6 +60,13 @@ class RunningApi:
         assert status["state"] == "searchable", status
         return int(accepted["version"])
 
+    async def knows(self, field: str) -> None:
+        """Wait until this process has seen that the collection knows a metadata name."""
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while field not in (await self.client.get(self.path())).json()["fields"]:
+            assert time.monotonic() < deadline, f"field {field} is not known within {_DEADLINE_SECONDS} s"
+            await asyncio.sleep(0.02)
+
     async def search(self, query: str, **body: Any) -> dict[str, Any]:
         """Search and return the answer."""
         response = await self.client.post(self.path("search"), json={"query": query, **body})

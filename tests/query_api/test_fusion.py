@@ -26,7 +26,11 @@ def _by_the_book(legs: Mapping[str, Sequence[Candidate]], k: int) -> list[str]:
     """Cormack, Clarke, Büttcher 2009, in exact arithmetic, straight from the formula."""
     keys = {candidate.key for candidates in legs.values() for candidate in candidates}
     ranks = {
-        key: [1 + [c.key for c in candidates].index(key) for candidates in legs.values() if key in [c.key for c in candidates]]
+        key: [
+            1 + [c.key for c in candidates].index(key)
+            for candidates in legs.values()
+            if key in [c.key for c in candidates]
+        ]
         for key in keys
     }
     return sorted(keys, key=lambda key: (-sum(Fraction(1, k + rank) for rank in ranks[key]), min(ranks[key]), key))
