@@ -1,14 +1,16 @@
-"""One connection to Milvus: every call gets a time limit, every failure one of Inver's three types."""
+"""The connection to Milvus: every call gets a time limit, every failure one of Inver's three types."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import grpc
-from pymilvus import AsyncMilvusClient
+from pymilvus import AsyncMilvusClient, MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from schemas.errors import Fatal, InverError, Poison, Retryable
@@ -28,7 +30,7 @@ _WRONG_STATUSES: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.Statu
 _GRACE_SECONDS: Final = 2.0
 
 
-class MilvusClient:
+class MilvusConnection:
     """Connects on the first call, inside the loop that makes it, and stays with that loop."""
 
     def __init__(self, uri: str, *, token: str, timeout_seconds: float) -> None:
@@ -37,31 +39,57 @@ class MilvusClient:
         # The client's waiting loops heed whole seconds only.
         self._timeout_seconds = max(1, math.ceil(timeout_seconds))
         self._client: AsyncMilvusClient | None = None
+        # The client packs rows where it is called, about 0.1 ms each at 384 dimensions: too long for the loop.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="milvus-writer")
+        self._writer: MilvusClient | None = None
 
     async def call(self, what: str, work: Callable[[AsyncMilvusClient, int], Awaitable[Result]]) -> Result:
         """Run one call, given the client and the seconds it may take. Raises Retryable, Poison or Fatal.
 
         Without a time limit the client would try 75 times before it reports anything.
         """
-        try:
-            async with asyncio.timeout(self._timeout_seconds + _GRACE_SECONDS):
-                if self._client is None:
-                    self._client = AsyncMilvusClient(
-                        uri=self._uri, token=self._token, timeout=self._timeout_seconds, dedicated=True
-                    )
-                return await work(self._client, self._timeout_seconds)
-        except MilvusException as error:
-            raise translate(error, f"{what} at {self._uri}") from error
-        except grpc.RpcError as error:
-            raise _translate_status(error, f"{what} at {self._uri}") from error
-        except TimeoutError as error:
-            raise Retryable(f"{what} at {self._uri} took longer than {self._timeout_seconds} s") from error
+        async with self._translating(what):
+            if self._client is None:
+                self._client = AsyncMilvusClient(
+                    uri=self._uri, token=self._token, timeout=self._timeout_seconds, dedicated=True
+                )
+            return await work(self._client, self._timeout_seconds)
+
+    async def call_in_thread(self, what: str, work: Callable[[MilvusClient, int], Result]) -> Result:
+        """Run one call beside the loop, one after the other. Raises Retryable, Poison or Fatal."""
+        async with self._translating(what):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, work)
 
     async def close(self) -> None:
-        """Release the connection."""
+        """Release the connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close_writer)
+        self._thread.shutdown(wait=False)
+
+    def _write(self, work: Callable[[MilvusClient, int], Result]) -> Result:
+        if self._writer is None:
+            self._writer = MilvusClient(uri=self._uri, token=self._token, timeout=self._timeout_seconds, dedicated=True)
+        return work(self._writer, self._timeout_seconds)
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    @asynccontextmanager
+    async def _translating(self, what: str) -> AsyncIterator[None]:
+        where = f"{what} at {self._uri}"
+        try:
+            async with asyncio.timeout(self._timeout_seconds + _GRACE_SECONDS):
+                yield
+        except MilvusException as error:
+            raise translate(error, where) from error
+        except grpc.RpcError as error:
+            raise _translate_status(error, where) from error
+        except TimeoutError as error:
+            raise Retryable(f"{where} took longer than {self._timeout_seconds} s") from error
 
 
 def translate(error: MilvusException, what: str) -> InverError:

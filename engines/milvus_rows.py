@@ -52,13 +52,38 @@ def difference(description: Mapping[str, Any], dimension: int) -> str:
     return f"has vectors of dimension {found} and the model gives {dimension}" if found != dimension else ""
 
 
+def check_sizes(rows: Sequence[Row]) -> None:
+    """Refuse rows that are larger than Milvus takes. Raises Poison."""
+    for row in rows:
+        sizes = (
+            ("text", len(row.text.encode()), _TEXT_LIMIT_BYTES),
+            ("title, headings and source", len(orjson.dumps(_attributes(row))), _JSON_LIMIT_BYTES),
+            ("metadata", len(orjson.dumps(encode_metadata(row.metadata))), _JSON_LIMIT_BYTES),
+        )
+        for what, size, limit in sizes:
+            if size > limit:
+                raise Poison(
+                    "row_too_large", f"row {row.key}: {what} has {size} bytes and Milvus takes {limit}; make it shorter"
+                )
+
+
 def entities_of(rows: Sequence[Row], vectors: NDArray[np.float32]) -> list[dict[str, object]]:
-    """Write rows for Milvus. Raises Poison for one that is larger than Milvus takes."""
-    return [_entity(row, vector) for row, vector in zip(rows, vectors, strict=True)]
+    """Write rows for Milvus."""
+    return [
+        {
+            KEY: row.key,
+            "tenant": row.document.tenant,
+            "text": row.text,
+            "attributes": _attributes(row),
+            "metadata": encode_metadata(row.metadata),
+            VECTOR: vector,
+        }
+        for row, vector in zip(rows, vectors, strict=True)
+    ]
 
 
-def _entity(row: Row, vector: NDArray[np.float32]) -> dict[str, object]:
-    attributes = {
+def _attributes(row: Row) -> dict[str, object]:
+    return {
         "title": row.title,
         "prefix": row.prefix,
         "start": row.start,
@@ -66,25 +91,6 @@ def _entity(row: Row, vector: NDArray[np.float32]) -> dict[str, object]:
         "heading_path": list(row.heading_path),
         "page": row.page,
         "source": row.source,
-    }
-    metadata = encode_metadata(row.metadata)
-    sizes = (
-        ("text", len(row.text.encode()), _TEXT_LIMIT_BYTES),
-        ("title, headings and source", len(orjson.dumps(attributes)), _JSON_LIMIT_BYTES),
-        ("metadata", len(orjson.dumps(metadata)), _JSON_LIMIT_BYTES),
-    )
-    for what, size, limit in sizes:
-        if size > limit:
-            raise Poison(
-                "row_too_large", f"row {row.key}: {what} has {size} bytes and Milvus takes {limit}; make it shorter"
-            )
-    return {
-        KEY: row.key,
-        "tenant": row.document.tenant,
-        "text": row.text,
-        "attributes": attributes,
-        "metadata": metadata,
-        VECTOR: vector,
     }
 
 

@@ -104,5 +104,3 @@ def _lowers(normalizer: Any) -> bool:
     if normalizer.get("type") == "Sequence":
         return any(_lowers(step) for step in normalizer.get("normalizers", []))
     return normalizer.get("type") == "Lowercase" or bool(normalizer.get("lowercase"))
-
-

@@ -28,11 +28,11 @@ class CollectionDirectory:
         """Return the names of all collections, sorted."""
         return await (await self._wiring.catalog()).names()
 
-    async def find(self, name: str) -> CollectionRecord | None:
-        """Return a collection's record, at most a second old, or None."""
+    async def find(self, name: str, *, fresh: bool = False) -> CollectionRecord | None:
+        """Return a collection's record, at most a second old, or None; ``fresh`` asks the catalog in any case."""
         validate_collection_name(name)
         read_at, record = self._records.get(name, (float("-inf"), None))
-        if record is not None and time.monotonic() - read_at < _FRESH_SECONDS:
+        if record is not None and not fresh and time.monotonic() - read_at < _FRESH_SECONDS:
             return record
         stored = await (await self._wiring.catalog()).read(name)
         if stored is None:
@@ -41,9 +41,9 @@ class CollectionDirectory:
         self._records[name] = (time.monotonic(), stored.record)
         return stored.record
 
-    async def record(self, name: str) -> CollectionRecord:
+    async def record(self, name: str, *, fresh: bool = False) -> CollectionRecord:
         """Return a collection's record. Raises UnknownCollection."""
-        record = await self.find(name)
+        record = await self.find(name, fresh=fresh)
         if record is None:
             raise UnknownCollection(name)
         return record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from engines.ports import (
     BlobStore,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Opened = TypeVar("Opened")
 
 
+@runtime_checkable
 class _Closable(Protocol):
     async def close(self) -> None: ...
 
@@ -166,8 +167,8 @@ class Wiring:
             async with self._opening:
                 if name not in self._opened:
                     opened = await open_it()
-                    if hasattr(opened, "close"):
-                        self._closers.append(opened)  # type: ignore[arg-type]  # hasattr has just shown that it fits
+                    if isinstance(opened, _Closable):
+                        self._closers.append(opened)
                     self._opened[name] = opened
         return self._opened[name]  # type: ignore[return-value]  # each name is always opened with the same type
 

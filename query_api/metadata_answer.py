@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from query_api.serving import Collections
 from schemas.metadata import FieldType, FilterableValue
 
 ValueAnswer = str | int | float | bool | list[str] | dict[str, str]
 MetadataAnswer = dict[str, ValueAnswer]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def known_fields(
+    collections: Collections, name: str, shown: Iterable[Mapping[str, FilterableValue]]
+) -> Mapping[str, FieldType]:
+    """Return the collection's fields, with every one of those that are shown.
+
+    A document is admitted only after its names are in the catalog: one that is missing means an old copy of it.
+    """
+    fields = (await collections.record(name)).fields
+    if all(field in fields for metadata in shown for field in metadata):
+        return fields
+    return (await collections.record(name, fresh=True)).fields
 
 
 def metadata_answer(metadata: Mapping[str, FilterableValue], fields: Mapping[str, FieldType]) -> MetadataAnswer:

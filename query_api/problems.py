@@ -36,7 +36,7 @@ _STATUS_OF_REASON: Final[Mapping[str, int]] = {
     "not_ready": 503,
 }
 _REASON_OF_STATUS: Final[Mapping[int, str]] = {404: "not_found", 405: "method_not_allowed"}
-_RETRY_AFTER_SECONDS: Final = 1
+_RETRY_AFTER_SECONDS: Final = "1"
 
 
 class ProblemAnswer(TypedDict):
@@ -86,9 +86,9 @@ def problem_of(error: InverError) -> Problem:
         case Poison():
             return Problem(reason=error.reason, detail=str(error))
         case Retryable():
-            wait = error.retry_after_seconds
-            seconds = _RETRY_AFTER_SECONDS if wait is None else max(math.ceil(wait), 1)
-            return Problem(reason="unavailable", detail=str(error), headers={"Retry-After": str(seconds)})
+            seconds = error.retry_after_seconds
+            wait = {} if seconds is None else {"Retry-After": str(max(math.ceil(seconds), 1))}
+            return Problem(reason="unavailable", detail=str(error), headers=wait)
         case _:
             return INTERNAL_ERROR
 
@@ -101,9 +101,8 @@ INTERNAL_ERROR: Final = Problem(
 def problem_response(problem: Problem) -> Response:
     """Answer with a problem."""
     headers = dict(problem.headers)
-    if problem.status == _STATUS_OF_REASON["body_too_large"]:
-        # The rest of the body is still on its way and nobody will read it.
-        headers["Connection"] = "close"
+    if problem.status == _STATUS_OF_REASON["unavailable"]:
+        headers.setdefault("Retry-After", _RETRY_AFTER_SECONDS)
     return json_response(problem.answer(), status=problem.status, media_type=PROBLEM_JSON, headers=headers)
 
 

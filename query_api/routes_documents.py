@@ -30,6 +30,7 @@ from query_api.document_request import (
 from query_api.documents import VisibleDocument, read_visible
 from query_api.limits import ApiLimits
 from query_api.lines import Line, LineCutter
+from query_api.metadata_answer import known_fields
 from query_api.openapi import document_body, lines_body, problems
 from query_api.problems import Problem, problem_of, problem_response
 from query_api.responses import json_response
@@ -122,7 +123,8 @@ class DocumentRoutes:
         serving = await self._collections.serving(collection)
         visible = await read_visible(serving, key)
         if isinstance(visible, VisibleDocument):
-            return json_response(document_answer(key, visible, fields=serving.record.fields))
+            fields = await known_fields(self._collections, collection, (row.metadata for row in visible.rows[:1]))
+            return json_response(document_answer(key, visible, fields=fields))
         return problem_response(await self._not_visible(collection, key, visible))
 
     async def bulk(self, collection: Segment, request: Request) -> Response:

@@ -62,6 +62,7 @@ class OperationsRoutes:
         self._statuses = statuses
         self._health = health
         self._metrics = metrics
+        self._description: bytes | None = None
 
     def add_to(self, app: FastAPI) -> None:
         """Add the endpoints."""
@@ -118,7 +119,9 @@ class OperationsRoutes:
 
     async def description(self, request: Request) -> Response:
         """Return this API's OpenAPI document."""
-        return bytes_response(orjson.dumps(request.app.openapi()), media_type=JSON)
+        if self._description is None:
+            self._description = orjson.dumps(request.app.openapi())
+        return bytes_response(self._description, media_type=JSON)
 
     async def _summary(self, name: str) -> CollectionSummary | None:
         try:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from query_api.addresses import Segment
 from query_api.bodies import read_json
 from query_api.limits import ApiLimits
+from query_api.metadata_answer import known_fields
 from query_api.openapi import json_body, problems
 from query_api.responses import json_response
 from query_api.search import Searcher
@@ -62,7 +63,7 @@ class SearchRoutes:
 
     async def _answer(self, request: SearchRequest) -> Response:
         response = await self._searcher.search(request)
-        record = await self._collections.record(request.collection)
-        answer = search_answer(response, fields=record.fields, explain=request.explain)
+        fields = await known_fields(self._collections, request.collection, (hit.metadata for hit in response.hits))
+        answer = search_answer(response, fields=fields, explain=request.explain)
         headers = {_DEGRADED: ",".join(response.degraded)} if response.degraded else None
         return json_response(answer, headers=headers)

@@ -28,8 +28,8 @@ class Collections(Protocol):
     async def serving(self, name: str) -> Serving:
         """Return what serves the collection. Raises UnknownCollection, or Retryable when the catalog is away."""
 
-    async def record(self, name: str) -> CollectionRecord:
-        """Return the collection's record without opening an engine. Raises what ``serving`` raises."""
+    async def record(self, name: str, *, fresh: bool = False) -> CollectionRecord:
+        """Return the collection's record, from the catalog itself if ``fresh``. Raises what ``serving`` raises."""
 
     async def names(self) -> list[str]:
         """Return the names of all collections, sorted."""

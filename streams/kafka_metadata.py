@@ -34,7 +34,7 @@ class ClusterTopic:
     available: bool
 
 
-class _TopicId(AbstractType):  # type: ignore[misc] - aiokafka has no types
+class _TopicId(AbstractType):  # type: ignore[misc]  # aiokafka has no types
     """Sixteen bytes."""
 
     @classmethod
@@ -46,7 +46,7 @@ class _TopicId(AbstractType):  # type: ignore[misc] - aiokafka has no types
         return UUID(bytes=data.read(16))
 
 
-class _MetadataResponse(Response):  # type: ignore[misc] - aiokafka has no types
+class _MetadataResponse(Response):  # type: ignore[misc]  # aiokafka has no types
     API_KEY = _METADATA_API_KEY
     API_VERSION = _METADATA_VERSION
     SCHEMA = Schema(
@@ -91,7 +91,7 @@ class _MetadataResponse(Response):  # type: ignore[misc] - aiokafka has no types
     )
 
 
-class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc] - aiokafka has no types
+class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc]  # aiokafka has no types
     FLEXIBLE_VERSION = True
     API_KEY = _METADATA_API_KEY
     API_VERSION = _METADATA_VERSION
@@ -107,7 +107,7 @@ class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc] - aiokafka ha
     )
 
 
-class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc] - aiokafka has no types
+class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]  # aiokafka has no types
     API_KEY: ClassVar[int] = _METADATA_API_KEY
 
     def __init__(self, names: Sequence[str]) -> None:

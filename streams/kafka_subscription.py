@@ -31,7 +31,7 @@ _COMMIT_SECONDS: Final = 30.0
 _LAG_SECONDS: Final = 30.0
 
 
-class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc] - aiokafka has no types
+class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """A Subscription; its promises are the port's.
 
     aiokafka rebalances in a task of its own, at any moment, and eagerly: all partitions go and the new share comes,

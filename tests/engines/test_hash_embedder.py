@@ -22,22 +22,24 @@ from tests.contracts.embedder import EmbedderContract
 from tests.engines.texts import varied_texts
 
 
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[Embedder]:
+    """Load it as the wiring does."""
+    embedder = load_embedder("hash", model_directory=None, cache_directory=Path(), backend="openvino")
+    yield embedder
+    asyncio.run(embedder.close())
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """Load it as the wiring does."""
+    return load_tokenizer("hash", model_directory=None)
+
+
 class TestHashEmbedder(EmbedderContract):
     """The contract, on the hash embedder."""
 
     waiting_texts = 4_000
-
-    @pytest.fixture(scope="class")
-    def embedder(self) -> Iterator[Embedder]:
-        """Load it as the wiring does."""
-        embedder = load_embedder("hash", model_directory=None, cache_directory=Path(), backend="openvino")
-        yield embedder
-        asyncio.run(embedder.close())
-
-    @pytest.fixture(scope="class")
-    def tokenizer(self) -> Tokenizer:
-        """Load it as the wiring does."""
-        return load_tokenizer("hash", model_directory=None)
 
 
 async def test_vectors_are_the_same_on_every_machine() -> None:

@@ -1,4 +1,4 @@
-"""The pipeline end to end, in both profiles: what goes in is found whole, in one version, or set aside with its bytes."""
+"""The pipeline end to end, in both profiles: what goes in is found whole, in one version, or set aside as it came."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ _ODD_QUERIES = [
     "a" * 10_000,
     "word " * 2_000,
     "日本語の質問",
-    "עברית ‏",
+    "\u05e2\u05d1 \u200f",
 ]
 
 
@@ -190,8 +190,8 @@ class _WithTexts:
     async def serving(self, name: str) -> Serving:
         return replace(await self.collections.serving(name), texts=self.texts)
 
-    async def record(self, name: str) -> CollectionRecord:
-        return await self.collections.record(name)
+    async def record(self, name: str, *, fresh: bool = False) -> CollectionRecord:
+        return await self.collections.record(name, fresh=fresh)
 
     async def names(self) -> list[str]:
         return await self.collections.names()

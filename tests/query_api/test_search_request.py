@@ -159,5 +159,5 @@ def test_an_address_says_the_same() -> None:
 
 def test_a_filter_in_an_address_that_is_no_json_is_named() -> None:
     """The field is named, and where its JSON breaks."""
-    with pytest.raises(InvalidField, match="field 'filter' has value '{': it must be JSON"):
+    with pytest.raises(InvalidField, match=r"field 'filter' has value '\{': it must be JSON"):
         request_of_parameters("docs", SearchParameters(q="x", filter="{"))
