@@ -43,7 +43,9 @@ _SCANNED_AT_ONCE: Final = 10_000
 _REMEMBERED_KEYS: Final = 100_000
 #: More terms make no query better; a few thousand make it slow.
 _TERMS_LIMIT: Final = 1_024
-#: How much further a search looks where rows of equal score do not fit its window.
+#: How many rows beyond its window a search looks at, to know all that score as the last one does.
+_TIES_EXPECTED: Final = 64
+#: How much further it looks where there are more.
 _TIES_FACTOR: Final = 4
 
 
@@ -254,12 +256,15 @@ class TantivyStore:
 
 
 def _best_with_ties(searcher: Searcher, query: Query, window: int) -> list[tuple[float, DocAddress]]:
-    """Return at least the best ``window`` hits, and all that score as the last of them does."""
-    limit = window + 1
+    """Return the best ``window`` hits, and all others that score as the last of them does."""
+    limit = window + _TIES_EXPECTED
     while True:
         hits: list[tuple[float, DocAddress]] = searcher.search(query, limit=limit, count=False).hits
-        if len(hits) < limit or hits[-1][0] < hits[window - 1][0]:
+        if len(hits) <= window:
             return hits
+        edge = hits[window - 1][0]
+        if len(hits) < limit or hits[-1][0] < edge:
+            return [hit for hit in hits if hit[0] >= edge]
         limit *= _TIES_FACTOR
 
 

@@ -26,3 +26,5 @@ def configure_logs(level: int = logging.INFO) -> None:
     logging.basicConfig(
         level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )
+    # pypdf warns about every flaw it can live with; what it cannot becomes a document's own failure.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)

@@ -114,7 +114,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]  
         self._names = names
 
     def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
-        topics = [(_NO_ID, name, {}) for name in self._names]
+        topics: list[tuple[UUID, str, dict[str, object]]] = [(_NO_ID, name, {}) for name in self._names]
         return request_struct_class(topics, False, False, {})
 
 

@@ -178,8 +178,9 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
         remaining = max(0.0, deadline - asyncio.get_running_loop().time())
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._get(max_records, remaining))
-        await asyncio.wait([self._fetching], timeout=remaining)
-        if self._fetching is not None and self._fetching.done() and not self._closed:
+        fetching = self._fetching
+        await asyncio.wait([fetching], timeout=remaining)
+        if self._fetching is fetching and fetching.done() and not self._closed:
             try:
                 with translated("reading"):
                     self._collect()

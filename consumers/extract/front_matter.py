@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-import yaml  # type: ignore[import-untyped]  # its types come in a package of their own
+import yaml
 
 from schemas.errors import InvalidField
 from schemas.metadata import FIELDS_LIMIT, NAME_PATTERN, MetadataValue, parse_value
