@@ -118,12 +118,14 @@ class _Column:
         return codes + self._codes_by_member.get(value, []) if isinstance(value, str) else codes
 
     def _carrying(self, codes: list[int] | NDArray[np.int32]) -> NDArray[np.int32]:
-        slots = self._slots.view()
         if len(codes) == 1:
-            return slots[self._codes.view() == codes[0]]
-        wanted = np.zeros(len(self._values), np.bool_)
-        wanted[codes] = True
-        return slots[wanted[self._codes.view()]]
+            chosen = self._codes.view() == codes[0]
+        else:
+            wanted = np.zeros(len(self._values), np.bool_)
+            wanted[codes] = True
+            chosen = wanted[self._codes.view()]
+        slots: NDArray[np.int32] = self._slots.view()[chosen]
+        return slots
 
     def compacted(self, alive: Mask, renumbered: NDArray[np.int64]) -> _Column | None:
         slots, codes = self._slots.view(), self._codes.view()

@@ -91,6 +91,7 @@ def _publish(graph: Path, finished: Path) -> None:
 
 def convert(folder: Path, target: Path) -> None:
     """Convert, compare the graph's vectors with the model's own, and leave the graph in ``target``."""
+    description = describe_model(folder)
     # Before OpenVINO is imported: its tools report each import and each conversion to their maker.
     # None makes an import fail, which they allow for.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -99,7 +100,6 @@ def convert(folder: Path, target: Path) -> None:
 
     from engines.sentence_transformer import load_sentence_transformer
 
-    description = describe_model(folder)
     model = load_sentence_transformer(description, attn_implementation="sdpa").to("cpu")
     example = _example(model)
     with torch.inference_mode(), warnings.catch_warnings():

@@ -67,6 +67,7 @@ class SentenceTransformerModel:
 
 def load_sentence_transformer(description: ModelDescription, **model_options: Any) -> SentenceTransformer:
     """Load the model from its folder alone: safetensors, no network, none of its own code. Raises Fatal."""
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -78,7 +79,7 @@ def load_sentence_transformer(description: ModelDescription, **model_options: An
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True, **model_options},
         )
-    except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
+    except (SafetensorError, ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
         raise Fatal(
             f"the model in {description.folder} cannot be loaded: {error}; fetch it again or use another model"
         ) from error

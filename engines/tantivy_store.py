@@ -10,32 +10,17 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from tantivy import (
-    DocAddress,
-    Document,
-    Filter,
-    Index,
-    IndexWriter,
-    Occur,
-    Query,
-    Schema,
-    SchemaBuilder,
-    Searcher,
-    TextAnalyzer,
-    TextAnalyzerBuilder,
-    Tokenizer,
-)
+from tantivy import DocAddress, Document, Index, IndexWriter, Occur, Query, Searcher
 
-from engines.analysis import STANDARD, words_of
+from engines.analysis import words_of
 from engines.filter_terms import terms_of
 from engines.row_json import row_from_json, row_to_json
 from engines.tantivy_filters import TERMS_FIELD, filter_query
+from engines.tantivy_schema import index_schema, text_analyzer, tokenizer_name
 from schemas.errors import Fatal, Poison, Retryable
 from schemas.filters import Filter as Condition
 from schemas.row import Candidate, Row
 
-#: Raised with every change to what stands in an index; it is part of the schema that opening compares.
-_FORMAT: Final = 1
 #: What one writer collects before it writes a segment; a commit writes one in any case.
 _HEAP_BYTES: Final = 64_000_000
 _SCANNED_AT_ONCE: Final = 10_000
@@ -43,6 +28,8 @@ _SCANNED_AT_ONCE: Final = 10_000
 _REMEMBERED_KEYS: Final = 100_000
 #: More terms make no query better; a few thousand make it slow.
 _TERMS_LIMIT: Final = 1_024
+#: A term that no metadata has.
+_EVERY_ROW: Final = "*"
 #: How many rows beyond its window a search looks at, to know all that score as the last one does.
 _TIES_EXPECTED: Final = 64
 #: How much further it looks where there are more.
@@ -60,8 +47,8 @@ class TantivyStore:
     def __init__(self, path: Path, analyzer: str) -> None:
         self._path = path
         self._analyzer = analyzer
-        self._schema = _schema(analyzer)
-        self._text_analyzer = _text_analyzer(analyzer)
+        self._schema = index_schema(analyzer)
+        self._text_analyzer = text_analyzer(analyzer)
         self._opening = threading.Lock()
         self._index: Index | None = None
         self._searcher: Searcher | None = None
@@ -120,12 +107,7 @@ class TantivyStore:
         terms = self._query_terms(searcher, query)
         if not terms:
             return []
-        words = Query.boolean_query([(Occur.Should, self._term("words", term)) for term in terms])
-        restrictions = [self._term("tenant", tenant)]
-        if condition is not None:
-            restrictions.append(filter_query(condition, self._schema))
-        restricted = [(Occur.Must, Query.const_score_query(restriction, 0.0)) for restriction in restrictions]
-        hits = _best_with_ties(searcher, Query.boolean_query([(Occur.Must, words), *restricted]), window)
+        hits = _best_with_ties(searcher, self._query(searcher, terms, tenant, condition), window)
         keys = self._keys(searcher, [address for _, address in hits])
         candidates = [Candidate(key, score) for key, (score, _) in zip(keys, hits, strict=True)]
         return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.key))[:window]
@@ -188,7 +170,7 @@ class TantivyStore:
                 f"the text index in {self._path} cannot be opened with analyzer '{self._analyzer}': {error}; if it was "
                 "built with another one, rebuild the generation from the log"
             ) from error
-        index.register_tokenizer(_tokenizer_name(self._analyzer), self._text_analyzer)
+        index.register_tokenizer(tokenizer_name(self._analyzer), self._text_analyzer)
         return index
 
     def _write(self, documents: dict[str, Document] | dict[str, None]) -> None:
@@ -218,10 +200,24 @@ class TantivyStore:
         document.add_unsigned("number", _number_of(row.key))
         document.add_text("tenant", row.document.tenant)
         document.add_text("words", " ".join(words_of(row.searchable_text(), self._analyzer)))
-        for term in terms_of(row.metadata):
+        for term in (_EVERY_ROW, *terms_of(row.metadata)):
             document.add_text(TERMS_FIELD, term)
         document.add_bytes("row", orjson.dumps(row_to_json(row)))
         return document
+
+    def _query(self, searcher: Searcher, terms: list[str], tenant: str, condition: Condition | None) -> Query:
+        words = Query.boolean_query([(Occur.Should, self._term("words", term)) for term in terms])
+        restrictions: list[Query] = []
+        # Rows that are deleted but not yet merged away count in both frequencies, so equal ones mean a sole tenant.
+        if searcher.doc_freq("tenant", tenant) != searcher.doc_freq(TERMS_FIELD, _EVERY_ROW):
+            restrictions.append(self._term("tenant", tenant))
+        if condition is not None:
+            restrictions.append(filter_query(condition, self._schema))
+        if not restrictions:
+            # Alone, the words are searched without scoring every row that holds one: in half the time.
+            return words
+        restricted = [(Occur.Must, Query.const_score_query(restriction, 0.0)) for restriction in restrictions]
+        return Query.boolean_query([(Occur.Must, words), *restricted])
 
     def _query_terms(self, searcher: Searcher, query: str) -> list[str]:
         """Return the query's terms, of too many the rarest; words with a common stem give it more weight."""
@@ -271,25 +267,3 @@ def _best_with_ties(searcher: Searcher, query: Query, window: int) -> list[tuple
 def _number_of(key: str) -> int:
     """Name a key by 64 bits; among a million keys two share a number with a chance of one in 30 million."""
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
-
-
-def _tokenizer_name(analyzer: str) -> str:
-    return f"inver_{_FORMAT}_{analyzer}"
-
-
-def _text_analyzer(analyzer: str) -> TextAnalyzer:
-    builder = TextAnalyzerBuilder(Tokenizer.whitespace())
-    if analyzer != STANDARD:
-        builder = builder.filter(Filter.stopword(analyzer)).filter(Filter.stemmer(analyzer))
-    return builder.build()
-
-
-def _schema(analyzer: str) -> Schema:
-    builder = SchemaBuilder()
-    builder.add_text_field("key", stored=True, tokenizer_name="raw", index_option="basic")
-    builder.add_unsigned_field("number", fast=True)
-    builder.add_text_field("tenant", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("words", tokenizer_name=_tokenizer_name(analyzer), index_option="freq")
-    builder.add_text_field(TERMS_FIELD, tokenizer_name="raw", index_option="basic")
-    builder.add_bytes_field("row", stored=True)
-    return builder.build()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from query_api.fusion import leg_ranks, reciprocal_rank_fusion
+from query_api.fusion import FusedRow, leg_ranks, reciprocal_rank_fusion
 from query_api.legs import LegAnswers, ask_legs
 from query_api.serving import Collections, Serving
 from query_api.visibility import Found, Page, first_of_each_document, take_apart, visible_page
@@ -78,11 +78,11 @@ class Searcher:
         _check_legs(request, legs)
         asked = time.perf_counter()
         weights = {name: leg.weight for name, leg in request.legs.items()}
-        found = take_apart(reciprocal_rank_fusion(legs.candidates, weights=weights, k=request.k))
+        ranked = reciprocal_rank_fusion(legs.candidates, weights=weights, k=request.k)
         if request.collapse:
-            found = first_of_each_document(found)
+            ranked = first_of_each_document(ranked)
         fused = time.perf_counter()
-        page, rows, visibility = await self._show(serving, request, found, legs)
+        page, rows, visibility = await self._show(serving, request, ranked, legs)
         done = time.perf_counter()
         steps = {
             "embed": legs.embed_ms,
@@ -93,16 +93,18 @@ class Searcher:
         return _Attempt(page=page, rows=rows, legs=legs, visibility=visibility, steps_ms=steps)
 
     async def _show(
-        self, serving: Serving, request: SearchRequest, found: Sequence[Found], legs: LegAnswers
+        self, serving: Serving, request: SearchRequest, ranked: Sequence[FusedRow], legs: LegAnswers
     ) -> tuple[Page, dict[str, Row], Visibility]:
         """Check visibility and fetch the page's rows, both at once for the rows that will most likely be shown."""
-        first = [item.key for item in found[: request.size]]
+        first = [row.key for row in ranked[: request.size]]
         try:
-            rows, page = await asyncio.gather(_fetch(serving, first, legs), _visible(serving, found, size=request.size))
+            rows, page = await asyncio.gather(
+                _fetch(serving, first, legs), _visible(serving, ranked, size=request.size)
+            )
         except Retryable:
             if not self._settings.answer_unverified:
                 raise
-            page = Page(visible=tuple(found[: request.size]), overtaken=frozenset(), full=False)
+            page = Page(visible=tuple(take_apart(ranked[: request.size])), overtaken=frozenset(), full=False)
             return page, await _fetch(serving, first, legs), Visibility.UNVERIFIED
         further = [item.key for item in page.visible if item.key not in rows and item.key not in set(first)]
         if further:
@@ -110,18 +112,20 @@ class Searcher:
         return page, rows, Visibility.VERIFIED
 
 
-async def _visible(serving: Serving, found: Sequence[Found], *, size: int) -> Page:
+async def _visible(serving: Serving, ranked: Sequence[FusedRow], *, size: int) -> Page:
     """Read manifests only for as many rows as fill the page."""
+    found: list[Found] = []
     manifests: dict[DocumentKey, StoredManifest] = {}
-    end = 0
     while True:
-        begin, end = end, max(2 * end, size + size // 2 + 1)
-        documents = dict.fromkeys(item.row.document for item in found[begin:end])
-        unread = [document for document in documents if document not in manifests]
+        further = take_apart(ranked[len(found) : max(2 * len(found), size + size // 2 + 1)])
+        found += further
+        unread = [
+            document for document in dict.fromkeys(item.row.document for item in further) if document not in manifests
+        ]
         if unread:
             manifests |= await serving.manifests.read(unread)
-        page = visible_page(found[:end], manifests, size=size)
-        if page.full or end >= len(found):
+        page = visible_page(found, manifests, size=size)
+        if page.full or len(found) == len(ranked):
             return page
 
 

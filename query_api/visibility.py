@@ -37,15 +37,16 @@ def take_apart(fused: Sequence[FusedRow]) -> list[Found]:
     return [Found(row.key, row.score, parse_row_key(row.key)) for row in fused]
 
 
-def first_of_each_document(found: Sequence[Found]) -> list[Found]:
+def first_of_each_document(fused: Sequence[FusedRow]) -> list[FusedRow]:
     """Keep each document's best row of each version: a version that is not visible must not hide the one that is."""
-    seen: set[tuple[DocumentKey, int]] = set()
-    kept: list[Found] = []
-    for item in found:
-        identity = (item.row.document, item.row.version)
-        if identity not in seen:
-            seen.add(identity)
-            kept.append(item)
+    seen: set[str] = set()
+    kept: list[FusedRow] = []
+    for row in fused:
+        # Everything before the ordinal names the version; taking hundreds of keys apart for this would cost most.
+        version = row.key.rpartition("#")[0]
+        if version not in seen:
+            seen.add(version)
+            kept.append(row)
     return kept
 
 

@@ -64,21 +64,21 @@ class EmbedderContract:
 
         assert (embedder.dimension,) == query.shape
         assert np.float32 == query.dtype
-        assert 1.0 == pytest.approx(float(np.linalg.norm(query)), abs=ROUNDING)
-        assert 1 == int(np.argmax(documents @ query))
+        assert pytest.approx(float(np.linalg.norm(query)), abs=ROUNDING) == 1.0
+        assert int(np.argmax(documents @ query)) == 1
 
     @pytest.mark.parametrize("text", ["", " ", "\n\t", "\u200b", "\U0001f30a"])
     async def test_a_text_without_words_still_gets_a_vector(self, embedder: Embedder, text: str) -> None:
         """No text makes a vector that is not finite."""
-        assert 1.0 == pytest.approx(float(np.linalg.norm(await embedder.embed_documents([text]))), abs=ROUNDING)
-        assert 1.0 == pytest.approx(float(np.linalg.norm(await embedder.embed_query(text))), abs=ROUNDING)
+        assert pytest.approx(float(np.linalg.norm(await embedder.embed_documents([text]))), abs=ROUNDING) == 1.0
+        assert pytest.approx(float(np.linalg.norm(await embedder.embed_query(text))), abs=ROUNDING) == 1.0
 
     async def test_a_document_up_to_the_limit_is_taken(self, embedder: Embedder, tokenizer: Tokenizer) -> None:
         """The tokenizer's limit is the embedder's."""
         text = "word " * (tokenizer.max_tokens - tokenizer.special_tokens)
 
         assert tokenizer.max_tokens == tokenizer.count(text) + tokenizer.special_tokens
-        assert 1 == len(await embedder.embed_documents([text]))
+        assert len(await embedder.embed_documents([text])) == 1
 
     async def test_a_document_over_the_limit_is_refused(self, embedder: Embedder, tokenizer: Tokenizer) -> None:
         """It is never cut; the error tells which text it was, how long, and how long it may be."""
@@ -87,7 +87,7 @@ class EmbedderContract:
         with pytest.raises(Poison) as caught:
             await embedder.embed_documents(["short", text])
 
-        assert "text_too_long" == caught.value.reason
+        assert caught.value.reason == "text_too_long"
         assert "text 1, which begins 'word word" in str(caught.value)
         assert f"has {tokenizer.max_tokens + 1} tokens and the model reads {tokenizer.max_tokens}" in str(caught.value)
 
@@ -125,5 +125,5 @@ class EmbedderContract:
 
         documents.cancel()
 
-        assert 1 == len(await embedder.embed_documents(["afterwards"]))
+        assert len(await embedder.embed_documents(["afterwards"])) == 1
         assert documents.cancelled()

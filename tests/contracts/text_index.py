@@ -296,6 +296,22 @@ class TextIndexContract:
             assert [hit.key for hit in hits] == ["one/a@1#0"]
         assert await found(index, "alpha", tenant="absent") == []
 
+    async def test_tenants_stay_apart_while_their_neighbours_come_and_go(self, index: TextIndex) -> None:
+        """Also where a tenant was alone for a while, deletes and rewrites included."""
+        own = row("a", "alpha", tenant="one")
+        other = [row(f"d{number}", "alpha", tenant="two") for number in range(3)]
+        for rows in ([own], other, [other[0]], [own]):
+            await store(index, rows)
+            assert set(await found(index, "alpha", tenant="one")) <= {"a"}
+            assert "a" not in await found(index, "alpha", tenant="two")
+        await index.delete([stored.key for stored in other])
+        await index.make_searchable([stored.key for stored in other])
+        assert await found(index, "alpha", tenant="one") == ["a"]
+        assert await found(index, "alpha", tenant="two") == []
+        await store(index, other[1:])
+        assert await found(index, "alpha", tenant="one") == ["a"]
+        assert await found(index, "alpha", tenant="two") == ["d1", "d2"]
+
     async def test_rare_terms_repeats_and_short_texts_rank_higher(self, index: TextIndex) -> None:
         """The three effects of BM25."""
         filler = [row(f"f{number}", "common words only") for number in range(20)]

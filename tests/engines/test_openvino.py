@@ -19,7 +19,7 @@ from engines.openvino_conversion import converted_graph
 from engines.ports import Embedder, Tokenizer
 from schemas.errors import Fatal
 from tests.contracts.embedder import EmbedderContract
-from tests.engines.embedding_model import CACHE_DIRECTORY, default_model_folder, write_tiny_model
+from tests.engines.embedding_model import CACHE_DIRECTORY, copy_without_weights, default_model_folder, write_tiny_model
 from tests.engines.texts import varied_texts
 
 
@@ -75,18 +75,19 @@ async def test_both_backends_share_a_fingerprint_and_vectors(tmp_path: Path) -> 
     again = load_embedder("tiny", model_directory=folder, cache_directory=tmp_path / "cache", backend="openvino")
     await again.close()
     assert written_at == graph.stat().st_mtime_ns, "a second start converts again"
-    assert 1 == len(list((tmp_path / "cache" / "openvino").iterdir())), "a conversion leaves things behind"
+    assert len(list((tmp_path / "cache" / "openvino").iterdir())) == 1, "a conversion leaves things behind"
 
 
 def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path) -> None:
     """The error says why and what to do; the next start tries again."""
-    folder = write_tiny_model(tmp_path / "model")
-    (folder / "model.safetensors").write_bytes(b"not weights")
+    folder = copy_without_weights(tmp_path / "model")
+    description = describe_model(folder)
+    (folder / "modules.json").write_text("{broken")
 
-    with pytest.raises(Fatal, match=r"cannot be converted for OpenVINO: Fatal: .*cannot be loaded.*set the embedding"):
-        converted_graph(describe_model(folder), fingerprint="tiny@0", cache_directory=tmp_path / "cache")
+    with pytest.raises(Fatal, match=r"cannot be converted for OpenVINO: Fatal: .*cannot be read.*set the embedding"):
+        converted_graph(description, fingerprint="tiny@0", cache_directory=tmp_path / "cache")
 
-    assert [] == list((tmp_path / "cache").iterdir())
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_damaged_graph_is_named(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_damaged_graph_is_named(tmp_path: Path) -> None:
 
     (tmp_path / "model.xml").write_text("<net")
 
-    with pytest.raises(Fatal, match="cannot be loaded: (.|\n)*delete its folder"):
+    with pytest.raises(Fatal, match=r"cannot be loaded: (.|\n)*delete its folder"):
         OpenVinoModel(describe_model(default_model_folder()), graph=tmp_path / "model.xml")
 
 

@@ -17,16 +17,19 @@ async def test_queries_overtake_waiting_documents() -> None:
     thread = PriorityThread("test")
     may_go_on = threading.Event()
     ran: list[str] = []
-    waiting = [thread.submit(Urgency.DOCUMENT, may_go_on.wait)]
+    works = [
+        (Urgency.DOCUMENT, "document 1"),
+        (Urgency.DOCUMENT, "document 2"),
+        (Urgency.QUERY, "query 1"),
+        (Urgency.QUERY, "query 2"),
+    ]
 
-    for name in ("document 1", "document 2"):
-        waiting.append(thread.submit(Urgency.DOCUMENT, partial(ran.append, name)))
-    for name in ("query 1", "query 2"):
-        waiting.append(thread.submit(Urgency.QUERY, partial(ran.append, name)))
+    blocker = thread.submit(Urgency.DOCUMENT, may_go_on.wait)
+    waiting = [thread.submit(urgency, partial(ran.append, name)) for urgency, name in works]
     may_go_on.set()
-    await asyncio.gather(*map(asyncio.wrap_future, waiting))
+    await asyncio.gather(*map(asyncio.wrap_future, [blocker, *waiting]))
 
-    assert ["query 1", "query 2", "document 1", "document 2"] == ran
+    assert ran == ["query 1", "query 2", "document 1", "document 2"]
     await thread.close()
 
 
@@ -36,7 +39,7 @@ async def test_work_never_runs_beside_other_work() -> None:
 
     threads = await thread.run_all(Urgency.DOCUMENT, [threading.get_ident] * 20)
 
-    assert 1 == len(set(threads))
+    assert len(set(threads)) == 1
     assert threading.get_ident() not in threads
     await thread.close()
 
@@ -61,8 +64,8 @@ async def test_an_error_reaches_the_caller_and_ends_the_rest() -> None:
 
     with pytest.raises(ValueError, match="no"):
         await failing
-    assert 3 == await thread.run(Urgency.DOCUMENT, lambda: 3)
-    assert [] == ran
+    assert await thread.run(Urgency.DOCUMENT, lambda: 3) == 3
+    assert ran == []
     await thread.close()
 
 
@@ -85,6 +88,6 @@ async def test_closing_refuses_what_waits_and_what_comes() -> None:
     may_go_on.set()
     await closing
 
-    assert "done" == running.result(timeout=0)
+    assert running.result(timeout=0) == "done"
     with pytest.raises(Fatal, match="was closed"):
         thread.submit(Urgency.QUERY, work)

@@ -63,21 +63,21 @@ def test_counts_equal_those_of_transformers() -> None:
 
     assert expected == TOKENIZER.document_ids(texts)
     assert [len(ids) for ids in expected] == [TOKENIZER.count(text) + TOKENIZER.special_tokens for text in texts]
-    assert (256, 2) == (TOKENIZER.max_tokens, TOKENIZER.special_tokens)
+    assert (TOKENIZER.max_tokens, TOKENIZER.special_tokens) == (256, 2)
 
 
 def test_long_texts_are_counted_whole() -> None:
     """The file asks for truncation and padding to 128; neither may happen."""
-    assert 1_000 == TOKENIZER.count("river " * 1_000)
-    assert 4 == len(TOKENIZER.document_ids(["two words"])[0])
+    assert TOKENIZER.count("river " * 1_000) == 1_000
+    assert len(TOKENIZER.document_ids(["two words"])[0]) == 4
 
 
 def test_a_query_is_cut_at_the_limit() -> None:
     """With its special tokens in place."""
     ids = TOKENIZER.query_ids("river " * 1_000)
 
-    assert 256 == len(ids)
-    assert (101, 102) == (ids[0], ids[-1])
+    assert len(ids) == 256
+    assert (ids[0], ids[-1]) == (101, 102)
     assert TOKENIZER.document_ids(["river"])[0] == TOKENIZER.query_ids("river")
 
 
@@ -96,10 +96,10 @@ def test_a_prompt_counts_as_special_tokens(tmp_path: Path) -> None:
 
     tokenizer = ModelTokenizer(describe_model(folder))
 
-    assert 2 + 2 == tokenizer.special_tokens
+    assert tokenizer.special_tokens == 2 + 2
     assert TOKENIZER.document_ids(["passage: rivers"]) == tokenizer.document_ids(["rivers"])
     assert TOKENIZER.query_ids("find this: rivers") == tokenizer.query_ids("rivers")
-    assert [(0, 6)] == tokenizer.offsets("rivers")
+    assert tokenizer.offsets("rivers") == [(0, 6)]
 
 
 def test_lower_case_is_the_models_choice(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_lower_case_is_the_models_choice(tmp_path: Path) -> None:
 
     assert TOKENIZER.document_ids(["The RIVER"]) == lowered.document_ids(["The RIVER"])
     assert cased.document_ids(["The RIVER"]) != lowered.document_ids(["The RIVER"])
-    assert [(0, 3), (4, 9)] == lowered.offsets("The RIVER")
+    assert lowered.offsets("The RIVER") == [(0, 3), (4, 9)]
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
@@ -151,4 +151,4 @@ def test_the_factory_makes_it() -> None:
     """By the model's name."""
     tokenizer = load_tokenizer(DEFAULT_MODEL, model_directory=None)
 
-    assert 3 == tokenizer.count("two rivers meet")
+    assert tokenizer.count("two rivers meet") == 3

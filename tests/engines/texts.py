@@ -22,7 +22,7 @@ SEEDS = (
     "עטלף אבק נס דרך מזגן שהתפוצץ כי חם.",
     "ऋषियों को सताने वाले दुष्ट राक्षसों के राजा रावण का सर्वनाश।",
     "เป็นมนุษย์สุดประเสริฐเลิศคุณค่า กว่าบรรดาฝูงสัตว์เดรัจฉาน",
-    "Family: \U0001f468‍\U0001f469‍\U0001f467‍\U0001f466, flags: \U0001f1ee\U0001f1ea\U0001f1ef\U0001f1f5, skin: \U0001f44d\U0001f3fd, heart: ❤️.",
+    "Family: \U0001f468\u200d\U0001f469\u200d\U0001f467, flag: \U0001f1ee\U0001f1ea, heart: \u2764\ufe0f.",
     "Decomposed: e\u0301te\u0301, A\u030angstro\u0308m, q\u0307\u0323; composed: été, Ångström.",
     "Zero\u200bwidth, soft\u00adhyphen, no\u00a0break, narrow\u202fspace, bidi\u202emark\u202c, BOM\ufeff.",
     "ﬁne ﬂow ﬀ ½ ² ™ Ⅷ ㎏ ｆｕｌｌｗｉｄｔｈ İstanbul ıspanak ẞ",
