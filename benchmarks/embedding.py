@@ -12,7 +12,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -34,7 +34,7 @@ BASELINE = "sentence-transformers, batch 32"
 def chunks_of(corpus: Path, tokenizer: ModelTokenizer, count: int) -> list[str]:
     """Cut the corpus into windows as long as the default chunk, in an order that mixes lengths."""
 
-    def windows():
+    def windows() -> Iterator[str]:
         for line in corpus.open(encoding="utf-8"):
             document = json.loads(line)
             text = f"{document['title']}\n{document['text']}"

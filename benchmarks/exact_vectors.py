@@ -74,9 +74,7 @@ async def main() -> None:
         await index.ensure()
         print(f"start: {time.perf_counter() - started:.2f} s for {2 * options.rows:,} rows")
         products = [timed(partial(np.matmul, vectors, query)) for query in queries]
-        print(
-            f"one product of all {options.rows:,} rows, the floor here and now: p50 {statistics.median(products):.2f} ms"
-        )
+        print(f"one product of all {options.rows:,} rows, by BLAS: p50 {statistics.median(products):.2f} ms")
         for case in CASES:
             await measure(index, case, vectors, queries, options.window)
         await index.close()

@@ -30,7 +30,7 @@ from schemas.status import DocumentState
 
 DOCUMENT = DocumentKey(DEFAULT_TENANT, "salmon")
 QUERY = "salmon swim upstream"
-CHANGE_SECONDS = 120.0
+DELETE_SECONDS = 120.0
 QUERY_DEADLINE_MS = 60_000
 LEGS: Final[Mapping[str, tuple[str, ...]]] = {"hybrid": LEG_NAMES, "dense": (DENSE,), "sparse": (SPARSE,)}
 PARAGRAPHS = 6
@@ -100,11 +100,11 @@ async def run(options: argparse.Namespace, place: Place, report: Report) -> None
             for leg in LEGS
             for _ in range(options.samplers)
         ]
-        seconds = options.updates * CHANGE_SECONDS
+        seconds = options.minutes * 60
         started = time.perf_counter()
         try:
             took = await while_running(runtime, change(options, runtime, collection, watch), seconds=seconds)
-            await while_running(runtime, delete(runtime, collection, watch), seconds=CHANGE_SECONDS)
+            await while_running(runtime, delete(runtime, collection, watch), seconds=DELETE_SECONDS)
         finally:
             watch.stopped = True
             await asyncio.gather(*tasks)
@@ -210,8 +210,9 @@ def main() -> int:
     """Measure."""
     parser = new_parser(__doc__, model="hash")
     parser.add_argument("--updates", type=int, default=1_000)
-    parser.add_argument("--samplers", type=int, default=2, help="for each leg and for both together")
-    parser.add_argument("--burst", type=int, default=1, help="wait for every so manieth update only")
+    parser.add_argument("--samplers", type=int, default=1, help="for each leg and for both together")
+    parser.add_argument("--burst", type=int, default=1, help="send so many updates before waiting for the last of them")
+    parser.add_argument("--minutes", type=float, default=60.0, help="fail when the updates take longer")
     options = parser.parse_args()
     report = Report(benchmark="updates", profile=options.profile, model=options.model)
     with open_place(options, cache_bytes=0) as place:

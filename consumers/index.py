@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from consumers.index_plan import (
     Plan,
     cleared,
     incomplete,
-    own_keys,
     plan_document,
     superseded_keys,
+    unfinished,
+    without_target,
 )
 from engines.ports import ManifestChange, ManifestStore, TextIndex, VectorIndex
 from schemas.codec import decode_embedded_chunk_set
@@ -34,6 +35,14 @@ from streams.log import OutgoingRecord, Record
 from streams.worker import Outputs
 
 Arrivals = dict[DocumentKey, list[Incoming]]
+
+
+class _Absent(NamedTuple):
+    """Keys that are not stored, by engine."""
+
+    dense: set[str]
+    sparse: set[str]
+
 
 _DECISION_ATTEMPTS: Final = 16
 
@@ -65,8 +74,9 @@ class IndexStage:
         started = time.perf_counter()
         arrivals, set_aside = self._decode(batch)
         finished: list[tuple[Incoming, Outcome]] = []
-        for attempt in range(_DECISION_ATTEMPTS):
-            plans, undecided = await self._run(arrivals, set_aside, decided_before=attempt > 0)
+        # Deciding again for want of a part takes one version out of the batch each time; that alone ends by itself.
+        for _ in range(_DECISION_ATTEMPTS + len(batch)):
+            plans, undecided = await self._run(arrivals)
             for plan in plans:
                 finished += plan.finished
                 set_aside += [(item.record, poison) for item, poison in plan.refused]
@@ -77,19 +87,20 @@ class IndexStage:
                 return Outputs(records=[fact_record(fact, self._indexed_topic) for fact in facts], set_aside=set_aside)
         raise Retryable(f"manifests were changed by other writers {_DECISION_ATTEMPTS} times in a row")
 
-    async def _run(
-        self, arrivals: Arrivals, set_aside: list[tuple[Record, Poison]], *, decided_before: bool
-    ) -> tuple[list[Plan], Arrivals]:
+    async def _run(self, arrivals: Arrivals) -> tuple[list[Plan], Arrivals]:
         """Carry each document as far as it goes; return the plans that held and what must be decided again."""
         # 1. Read the manifests; plan what is newer, drop what is not.
         stored = await self._manifests.read(list(arrivals))
-        plans = [
-            plan_document(document, items, stored.get(document), decided_before=decided_before)
-            for document, items in arrivals.items()
-        ]
+        plans = [plan_document(document, items, stored.get(document)) for document, items in arrivals.items()]
         # 2. and 3. Write the rows of what is newer to both engines, and wait until both would return them.
-        await self._write_rows(plans)
-        plans, undecided = await self._refuse_incomplete(plans, arrivals, set_aside)
+        try:
+            await self._write_rows(plans)
+        except Poison:
+            # Of a larger batch the loop tries each record again; this one it sets aside.
+            if sum(map(len, arrivals.values())) == 1:
+                await self._list_unfinished(plans)
+            raise
+        plans, undecided = await self._refuse_incomplete(plans, arrivals)
         # 4. Advance the manifests: the moment of truth.
         plans, tokens = await self._advance(plans, arrivals, undecided)
         # 5. Delete what no manifest lists any more.
@@ -140,23 +151,26 @@ class IndexStage:
 
         await _both(write_dense(), write_sparse())
 
-    async def _refuse_incomplete(
-        self, plans: Sequence[Plan], arrivals: Arrivals, set_aside: list[tuple[Record, Poison]]
-    ) -> tuple[list[Plan], Arrivals]:
+    async def _list_unfinished(self, plans: Sequence[Plan]) -> None:
+        """List rows that one engine took before the other refused theirs, so that the next version removes them."""
+        changes = [change for plan in plans if (change := unfinished(plan)) is not None]
+        if None in await self._manifests.advance(changes):
+            raise Retryable("a manifest was changed by another writer while rows of a refused version were listed")
+
+    async def _refuse_incomplete(self, plans: Sequence[Plan], arrivals: Arrivals) -> tuple[list[Plan], Arrivals]:
         """Let a version become visible only if every part's rows are in: a part may have gone to the dead letters."""
         wanted = [key for plan in plans for key in plan.must_exist]
         if not wanted:
             return list(plans), {}
-        absent_dense, absent_sparse = await asyncio.gather(self._vectors.missing(wanted), self._texts.missing(wanted))
-        complete: list[Plan] = []
+        absent = await self._absent(wanted)
+        kept: list[Plan] = []
         undecided: Arrivals = {}
         for plan in plans:
-            poison = incomplete(plan, absent_dense | absent_sparse)
+            poison = incomplete(plan, absent.dense | absent.sparse)
             if poison is None or plan.target is None:
-                complete.append(plan)
+                kept.append(plan)
                 continue
-            set_aside.append((plan.target.record, poison))
-            complete.append(Plan(document=plan.document, garbage=own_keys(plan.target)))
+            kept.append(without_target(plan, poison))
             failed = (plan.target.chunk_set.version, plan.target.chunk_set.content_hash)
             rest = [
                 item
@@ -165,7 +179,7 @@ class IndexStage:
             ]
             if rest:
                 undecided[plan.document] = rest
-        return complete, undecided
+        return kept, undecided
 
     async def _advance(
         self, plans: Sequence[Plan], arrivals: Arrivals, undecided: Arrivals
@@ -185,19 +199,29 @@ class IndexStage:
         for plan in plans:
             if plan.leftovers is not None:
                 tokens[plan.document] = (plan.leftovers.manifest, plan.leftovers.token)
-        to_clear = {document: stored for document, stored in tokens.items() if stored[0].superseded}
-        keys = [key for plan in plans for key in plan.garbage]
-        keys += [key for document, (manifest, _) in to_clear.items() for key in superseded_keys(manifest, document)]
+        superseded = {document: superseded_keys(manifest, document) for document, (manifest, _) in tokens.items()}
+        keys = [key for listed in superseded.values() for key in listed]
+        keys += await self._present(dict.fromkeys(key for plan in plans for key in plan.garbage))
         if keys:
             await _both(self._vectors.delete(keys), self._texts.delete(keys))
-        if to_clear:
+        changes = [
+            ManifestChange(document=document, manifest=cleared(manifest), expected=token)
+            for document, (manifest, token) in tokens.items()
+            if superseded[document]
+        ]
+        if changes:
             # A refusal means that a newer writer took the list over together with the manifest: nothing is lost.
-            await self._manifests.advance(
-                [
-                    ManifestChange(document=document, manifest=cleared(manifest), expected=token)
-                    for document, (manifest, token) in to_clear.items()
-                ]
-            )
+            await self._manifests.advance(changes)
+
+    async def _present(self, keys: Collection[str]) -> list[str]:
+        """Return those that are in either engine; almost always none, and reading is cheaper than deleting nothing."""
+        if not keys:
+            return []
+        absent = await self._absent(list(keys))
+        return [key for key in keys if key not in absent.dense or key not in absent.sparse]
+
+    async def _absent(self, keys: Sequence[str]) -> _Absent:
+        return _Absent(*await asyncio.gather(self._vectors.missing(keys), self._texts.missing(keys)))
 
     def _fact(self, item: Incoming, outcome: Outcome, seconds: float) -> Indexed:
         version = item.chunk_set

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Final
 from urllib.parse import quote
 
@@ -23,13 +24,17 @@ _GATHER_BELOW: Final = 16
 #: Dead rows are swept out when they are more than this many and more than a quarter.
 _DEAD_TOLERATED: Final = 1_024
 _RECOMPUTED_AT_ONCE: Final = 4_096
+#: About a millisecond of work, so that cores which are busy otherwise hold up no more than that.
+_SCORED_AT_ONCE: Final = 8_192
 
 
 class ExactMatrix:
     """Rows by key. One thread writes; any number search, each on the rows as they stood when it began."""
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, threads: Executor) -> None:
         self._dimension = dimension
+        # Share the multiplying; not those that call ``search``, which wait for them.
+        self._threads = threads
         self._tenants: dict[str, _TenantRows] = {}
         # Held while a batch is added and while a search takes its snapshot, never while it multiplies.
         self._lock = threading.Lock()
@@ -67,7 +72,7 @@ class ExactMatrix:
                 return []
             matching = rows.matching(condition)
             vectors, keys = rows.vectors.view(), rows.keys
-        return _nearest(vector, window, vectors, keys, matching)
+        return _nearest(vector, window, vectors, keys, matching, self._threads)
 
     def _sweep(self, tenants: Iterable[str]) -> None:
         for tenant in tenants:
@@ -144,20 +149,41 @@ def _nearest(
     vectors: NDArray[np.float32],
     keys: list[str],
     matching: NDArray[np.intp] | None,
+    threads: Executor,
 ) -> list[Candidate]:
     slots = np.arange(len(vectors)) if matching is None else matching
     if window < 1 or not len(slots):
         return []
     if len(slots) * _GATHER_BELOW < len(vectors):
-        scores = vectors[slots] @ vector
+        scores = _scores(vectors[slots], vector, threads)
     else:
-        scores = vectors @ vector
+        scores = _scores(vectors, vector, threads)
         scores = scores if matching is None else scores[slots]
     if len(slots) > window:
         worst = np.partition(scores, len(scores) - window)[len(scores) - window]
         slots = slots[scores >= worst - _rounding(len(vector))]
     best = heapq.nsmallest(window, zip(-_exact_scores(vectors, slots, vector), (keys[s] for s in slots), strict=True))
     return [Candidate(key, -float(negative)) for negative, key in best]
+
+
+def _scores(vectors: NDArray[np.float32], vector: Vectors, threads: Executor) -> NDArray[np.float32]:
+    """Multiply in single precision, in pieces.
+
+    Not ``vectors @ vector``: OpenBLAS divides it among spinning threads that wait for each other, which takes ten times
+    as long as one thread alone while an embedder keeps the cores busy.
+    """
+    scores = np.empty(len(vectors), np.float32)
+
+    def score(start: int) -> None:
+        piece = slice(start, start + _SCORED_AT_ONCE)
+        np.vecdot(vectors[piece], vector, out=scores[piece])
+
+    if len(vectors) <= _SCORED_AT_ONCE:
+        score(0)
+    else:
+        for _ in threads.map(score, range(0, len(vectors), _SCORED_AT_ONCE)):
+            pass
+    return scores
 
 
 def _rounding(dimension: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -23,7 +24,7 @@ from schemas.row import Candidate, Row
 
 Result = TypeVar("Result")
 
-#: One search keeps every core busy while it multiplies; a second one fills the gaps between.
+#: One search shares its multiplying among all cores; a second one fills the gaps between.
 _THREADS: Final = 2
 _SCANNED_AT_ONCE: Final = 1_000
 
@@ -39,12 +40,13 @@ class ExactVectorIndex:
         self._path = path
         self._dimension = dimension
         self._database = SqliteDatabase(path, exact_rows.SCHEMA)
-        self._matrix = ExactMatrix(dimension)
         self._loaded = False
         # Keeps the file and the matrix in step: they take the same writes in the same order.
         self._writing = asyncio.Lock()
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="exact-vectors")
+        self._multipliers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="exact-multiplier")
+        self._matrix = ExactMatrix(dimension, self._multipliers)
 
     async def ensure(self) -> None:
         """Open or create the file and load the matrix. Raises Fatal where the file holds another dimension."""
@@ -115,6 +117,7 @@ class ExactVectorIndex:
         async with self._writing:
             await self._database.close()
             self._threads.shutdown(wait=False)
+            self._multipliers.shutdown(wait=False)
 
     async def _read(self, work: Callable[[Connection], Result]) -> Result:
         await self.ensure()
@@ -155,7 +158,7 @@ class ExactVectorIndex:
             self._loaded = True
 
     def _read_matrix(self, connection: Connection) -> ExactMatrix:
-        matrix = ExactMatrix(self._dimension)
+        matrix = ExactMatrix(self._dimension, self._multipliers)
         for loaded in exact_rows.load(connection, self._dimension):
             matrix.upsert(loaded.keys, loaded.metadata, loaded.vectors)
         return matrix
@@ -163,7 +166,7 @@ class ExactVectorIndex:
     async def _drop(self) -> None:
         async with self._writing:
             await self._database.close()
-            self._matrix = ExactMatrix(self._dimension)
+            self._matrix = ExactMatrix(self._dimension, self._multipliers)
             self._loaded = False
             await self._in_thread(self._delete_files)
             self._database = SqliteDatabase(self._path, exact_rows.SCHEMA)

@@ -19,7 +19,7 @@ from schemas.row import Candidate, Row
 
 #: Raised with every change to what stands in an index; an index of another format is refused.
 _FORMAT: Final = 1
-ID_LIMIT_BYTES: Final = 512
+_ID_LIMIT_BYTES: Final = 512
 _KEYS_AT_ONCE: Final = 1_000
 #: How long a scan may pause between two pages.
 _SCAN_PAUSE: Final = "5m"
@@ -156,7 +156,9 @@ class OpenSearchTextIndex:
                     yield key
                 after = page[-1]
         finally:
-            await self._client.request("DELETE", "/_search/point_in_time", body={"pit_id": [point_in_time]})
+            await self._client.request(
+                "DELETE", "/_search/point_in_time", body={"pit_id": [point_in_time]}, accept=(404,)
+            )
 
     async def count(self) -> int:
         """Refresh and count."""
@@ -225,8 +227,8 @@ class OpenSearchTextIndex:
 
     def _operation(self, row: Row) -> BulkOperation:
         # One such id would have the whole request refused, its neighbours included.
-        if len(row.key.encode()) > ID_LIMIT_BYTES:
-            raise ValueError(f"its key has more than {ID_LIMIT_BYTES} bytes")
+        if len(row.key.encode()) > _ID_LIMIT_BYTES:
+            raise ValueError(f"its key has more than {_ID_LIMIT_BYTES} bytes")
         source: dict[str, object] = {
             "key": row.key,
             "tenant": row.document.tenant,

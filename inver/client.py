@@ -121,12 +121,19 @@ def data_directory(flag: Path | None) -> Path:
 
 
 @asynccontextmanager
-async def open_client(*, data_dir: Path | None, profile: str | None, writes: bool) -> AsyncIterator[Client]:
-    """Find a running Inver, or be one for as long as this lasts; ``writes`` says whether stages are needed for it."""
+async def open_client(
+    *, data_dir: Path | None, profile: str | None, writes: bool, statuses: bool = False
+) -> AsyncIterator[Client]:
+    """Find a running Inver, or be one for as long as this lasts.
+
+    ``writes`` says that documents are on their way and every stage is needed; ``statuses`` that what the log says of
+    documents must be known to its end, which nobody else in this data directory may have read.
+    """
     url = published_address(data_directory(data_dir))
     if url is not None:
         yield RemoteClient(url)
         return
+    from consumers.stages import STATUS
     from inver.logs import configure_logs
     from inver.runtime import ALL_STAGES, open_runtime
     from inver.settings import load_settings
@@ -134,7 +141,10 @@ async def open_client(*, data_dir: Path | None, profile: str | None, writes: boo
     settings = load_settings(data_directory=data_dir, profile=profile)
     # What a command has to say it says itself; events are for processes that stay.
     configure_logs(logging.ERROR)
-    async with open_runtime(settings, ALL_STAGES if writes else ()) as runtime:
+    stages = ALL_STAGES if writes else (STATUS,) if statuses else ()
+    async with open_runtime(settings, stages) as runtime:
+        if statuses:
+            await runtime.pipeline.caught_up()
         client = LocalClient(runtime.app)
         try:
             yield client

@@ -7,12 +7,14 @@ import fcntl
 import json
 import os
 import time
+import uuid
 from pathlib import Path
 from typing import IO, Final
 
 from schemas.errors import Fatal
 
 _LOCK_FILE: Final = "inver.lock"
+_NODE_FILE: Final = "node"
 _ADDRESS_FILE: Final = "inver.address.json"
 #: Two short commands one after the other must not collide.
 _WAIT_SECONDS: Final = 10.0
@@ -86,6 +88,22 @@ def published_address(directory: Path) -> str | None:
     except PermissionError:
         return url
     return url
+
+
+def node_name(directory: Path) -> str:
+    """Return a name for whoever works on this directory, made once: each node reads all facts about documents."""
+    target = directory / _NODE_FILE
+    if not target.exists():
+        draft = target.with_suffix(f".{os.getpid()}")
+        draft.write_text(uuid.uuid4().hex[:12])
+        try:
+            # Of two processes that start together, both must get the same name.
+            os.link(draft, target)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return target.read_text().strip()
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from consumers.chunk import ChunkStage, ChunkStageSettings
@@ -17,10 +18,13 @@ from inver.observer import PipelineObserver
 from inver.wiring import Wiring
 from schemas.errors import Retryable
 from schemas.generation import CollectionRecord
+from streams.log import TopicPartition
 from streams.topics import chunks_topic, dead_letters_topic, embeddings_topic, indexed_topic
 from streams.worker import Stage, Worker, WorkerSettings
 
 _FOLLOW_SECONDS: Final = 1.0
+_CATCH_UP_SECONDS: Final = 60.0
+_CATCH_UP_POLL_SECONDS: Final = 0.02
 
 
 def now_ms() -> int:
@@ -62,6 +66,32 @@ class Pipeline:
     def look_again(self) -> None:
         """Look for new collections now instead of within a second."""
         self._wake.set()
+
+    async def caught_up(self) -> None:
+        """Return when these stages have read all that stood in their topics when this was called.
+
+        Raises Retryable when they do not get there in time, Fatal when one of them stopped.
+        """
+        deadline = time.monotonic() + _CATCH_UP_SECONDS
+        log = await self._wiring.log()
+        for name in await self._directory.names():
+            record = await self._directory.record(name)
+            await self._directory.prepare(record)
+            for definition in self._stages:
+                topics = definition.topics(name, record.live)
+                ends = {
+                    TopicPartition(topic, partition): end
+                    for topic in topics
+                    for partition, end in (await log.end_offsets(topic)).items()
+                    if end
+                }
+                while not _reached(await log.committed(self._group(definition, record), topics), ends):
+                    if time.monotonic() > deadline:
+                        raise Retryable(
+                            f"stage '{definition.name}' of '{name}' did not catch up within {_CATCH_UP_SECONDS:.0f} s: "
+                            "ask again"
+                        )
+                    await asyncio.sleep(_CATCH_UP_POLL_SECONDS)
 
     async def run(self) -> None:
         """Run until ``stop``. Raises Fatal as soon as any stage does, after stopping the others."""
@@ -156,3 +186,7 @@ class Pipeline:
                 now_ms=now_ms,
             )
         return StatusStage(store=await self._wiring.statuses(), record=record)
+
+
+def _reached(committed: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> bool:
+    return all(committed.get(partition, 0) >= end for partition, end in ends.items())

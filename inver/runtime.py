@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from query_api.app import ApiDependencies, create_app
 
 from consumers.stages import CHUNK, EMBED, INDEX, STATUS, StageDefinition
 from inver.directory import CollectionDirectory
-from inver.lock import DataDirectoryLock
+from inver.lock import DataDirectoryLock, node_name
 from inver.observer import Metrics, PipelineObserver
 from inver.pipeline import Pipeline
 from inver.readiness import Readiness
 from inver.settings import Profile, Settings
 from inver.sink import LogSink
 from inver.wiring import Wiring
+from query_api.app import ApiDependencies, create_app
 from query_api.search import Searcher, SearchSettings
 
 #: What ``inver up`` and every command that writes in process run.
@@ -51,7 +51,9 @@ async def open_runtime(settings: Settings, stages: tuple[StageDefinition, ...]) 
     metrics = Metrics()
     observer = PipelineObserver(metrics)
     directory = CollectionDirectory(wiring)
-    pipeline = Pipeline(wiring=wiring, directory=directory, observer=observer, stages=stages, node="local")
+    pipeline = Pipeline(
+        wiring=wiring, directory=directory, observer=observer, stages=stages, node=node_name(settings.data_directory)
+    )
     sink = LogSink(wiring, directory, pipeline.look_again)
     app = create_app(
         ApiDependencies(
@@ -61,6 +63,7 @@ async def open_runtime(settings: Settings, stages: tuple[StageDefinition, ...]) 
             statuses=await wiring.statuses(),
             health=Readiness(wiring, observer),
             metrics=metrics.exposition,
+            profile=settings.profile.value,
         )
     )
     task = asyncio.create_task(pipeline.run() if stages else asyncio.sleep(0))

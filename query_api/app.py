@@ -38,6 +38,8 @@ class ApiDependencies:
     health: Health
     #: Writes the metrics in Prometheus' text format.
     metrics: Callable[[], bytes]
+    #: Which engines stand behind all this, by the name that settings know.
+    profile: str
     limits: ApiLimits = field(default_factory=ApiLimits)
 
 
@@ -66,7 +68,11 @@ def create_app(dependencies: ApiDependencies) -> FastAPI:
     DocumentRoutes(collections=collections, sink=dependencies.sink, statuses=statuses, limits=limits).add_to(app)
     StatusRoutes(collections=collections, statuses=statuses, limits=limits).add_to(app)
     OperationsRoutes(
-        collections=collections, statuses=statuses, health=dependencies.health, metrics=dependencies.metrics
+        collections=collections,
+        statuses=statuses,
+        health=dependencies.health,
+        metrics=dependencies.metrics,
+        profile=dependencies.profile,
     ).add_to(app)
     return app
 
@@ -75,6 +81,12 @@ def openapi_document() -> dict[str, Any]:
     """Describe the API."""
     nothing: Any = None  # To be described, the endpoints need nothing of what answers them.
     dependencies = ApiDependencies(
-        searcher=nothing, collections=nothing, sink=nothing, statuses=nothing, health=nothing, metrics=nothing
+        searcher=nothing,
+        collections=nothing,
+        sink=nothing,
+        statuses=nothing,
+        health=nothing,
+        metrics=nothing,
+        profile="",
     )
     return create_app(dependencies).openapi()

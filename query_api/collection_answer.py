@@ -34,8 +34,9 @@ class ChunkingAnswer(TypedDict):
 
 
 class CollectionAnswer(CollectionSummary):
-    """A collection in full."""
+    """A collection in full; ``rows`` counts what the text engine stores, rows about to be deleted included."""
 
+    rows: int
     previous: str | None
     building: str | None
     version_source: VersionSource
@@ -57,11 +58,12 @@ def collection_summary(record: CollectionRecord, documents: Mapping[str, int]) -
     }
 
 
-def collection_answer(record: CollectionRecord, documents: Mapping[str, int]) -> CollectionAnswer:
+def collection_answer(record: CollectionRecord, documents: Mapping[str, int], *, rows: int) -> CollectionAnswer:
     """Write a collection in full."""
     config = record.live_config
     return {
         **collection_summary(record, documents),
+        "rows": rows,
         "previous": record.previous,
         "building": record.building,
         "version_source": record.version_source,

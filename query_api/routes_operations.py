@@ -47,21 +47,29 @@ class ReadyAnswer(TypedDict):
 
 
 class VersionAnswer(TypedDict):
-    """The version of Inver."""
+    """The version of Inver, and the profile it runs in."""
 
     version: str
+    profile: str
 
 
 class OperationsRoutes:
     """What runs here, and how it is."""
 
     def __init__(
-        self, *, collections: Collections, statuses: StatusStore, health: Health, metrics: Callable[[], bytes]
+        self,
+        *,
+        collections: Collections,
+        statuses: StatusStore,
+        health: Health,
+        metrics: Callable[[], bytes],
+        profile: str,
     ) -> None:
         self._collections = collections
         self._statuses = statuses
         self._health = health
         self._metrics = metrics
+        self._profile = profile
         self._description: bytes | None = None
 
     def add_to(self, app: FastAPI) -> None:
@@ -90,8 +98,9 @@ class OperationsRoutes:
 
     async def collection(self, collection: Segment) -> Response:
         """Return one collection."""
-        record = await self._collections.record(collection)
-        return json_response(collection_answer(record, await self._statuses.counts(collection)))
+        serving = await self._collections.serving(collection)
+        documents, rows = await asyncio.gather(self._statuses.counts(collection), serving.texts.count())
+        return json_response(collection_answer(serving.record, documents, rows=rows))
 
     async def live(self) -> Response:
         """Say that this process answers."""
@@ -113,8 +122,8 @@ class OperationsRoutes:
         return bytes_response(self._metrics(), media_type=_METRICS_TEXT)
 
     async def version(self) -> Response:
-        """Return the version of Inver."""
-        answer: VersionAnswer = {"version": version("inver")}
+        """Return the version of Inver and its profile."""
+        answer: VersionAnswer = {"version": version("inver"), "profile": self._profile}
         return json_response(answer)
 
     async def description(self, request: Request) -> Response:

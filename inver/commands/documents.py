@@ -195,5 +195,5 @@ def _get(
 async def _request(path: str, *, data_dir: Path | None, profile: str | None) -> dict[str, Any]:
     from inver.client import open_client
 
-    async with open_client(data_dir=data_dir, profile=profile, writes=False) as client:
+    async with open_client(data_dir=data_dir, profile=profile, writes=False, statuses=True) as client:
         return await client.request("GET", path)

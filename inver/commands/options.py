@@ -26,6 +26,7 @@ DEFAULT_TENANT = "default"
 def print_json(value: Any) -> None:
     """Print one JSON document on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def note(line: str) -> None:

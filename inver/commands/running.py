@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -36,6 +37,7 @@ def up(
     profile: ProfileOption = None,
     host: Annotated[str | None, typer.Option("--host", help="127.0.0.1 unless set.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="8642 unless set; 0 for a free one.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the whole pipeline and the query API in this process, until Ctrl-C."""
     from inver.logs import configure_logs
@@ -56,7 +58,7 @@ def up(
             serve_api=True,
             watch=tuple(paths or ()),
             collection=collection,
-            announce=note,
+            announce=_announcer(as_json=as_json),
         )
     )
 
@@ -67,6 +69,7 @@ def run(
     profile: ProfileOption = None,
     host: Annotated[str | None, typer.Option("--host", help="For api: 127.0.0.1 unless set.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="For api: 8642 unless set.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run one role in this process; start as many processes as there is work for."""
     if role not in _ROLES:
@@ -82,7 +85,14 @@ def run(
         raise Fatal("profile=embedded runs in one process: use `inver up`, or choose --profile servers or cluster")
     configure_logs()
     stages = {stage.name: stage for stage in PIPELINE} | {"api": STATUS}
-    asyncio.run(run_service(settings, stages=(stages[role],), serve_api=role == "api", announce=note))
+    asyncio.run(
+        run_service(settings, stages=(stages[role],), serve_api=role == "api", announce=_announcer(as_json=as_json))
+    )
+
+
+def _announcer(*, as_json: bool) -> Callable[[str], None]:
+    """Tell what happens on standard error, or as one JSON object a line on standard output."""
+    return (lambda line: print_json({"announcement": line})) if as_json else note
 
 
 @topics.command("apply")

@@ -45,9 +45,10 @@ async def evaluate_directory(
             run = {query: await _ask(client, name, text, names) for query, text in queries.items()}
             legs[leg] = measure(judgements, run)
         described = await client.request("GET", collection_path(name))
+        served_by = await client.request("GET", "/version")
     return {
         "collection": name,
-        "profile": described["profile"],
+        "profile": served_by["profile"],
         "documents": ingest.report.searchable,
         "chunks": described["rows"],
         "queries": len(queries),

@@ -134,6 +134,7 @@ async def _limited(
                 statuses=await api.runtime.wiring.statuses(),
                 health=None,  # type: ignore[arg-type]  # not asked here
                 metrics=bytes,
+                profile="embedded",
                 limits=limits or ApiLimits(),
             )
         )

@@ -56,6 +56,7 @@ async def test_not_ready_names_the_component(api: RunningApi) -> None:
             statuses=await api.runtime.wiring.statuses(),
             health=Waiting(),
             metrics=lambda: b"",
+            profile="embedded",
         )
     )
     async with client_of(app) as client:
@@ -75,7 +76,7 @@ async def test_metrics_are_prometheus_text(api: RunningApi) -> None:
 
 async def test_version_and_description(api: RunningApi) -> None:
     """The installed version, and the OpenAPI document."""
-    assert (await api.client.get("/version")).json() == {"version": version("inver")}
+    assert (await api.client.get("/version")).json() == {"version": version("inver"), "profile": "embedded"}
     assert (await api.client.get("/openapi.json")).json() == openapi_document()
 
 

@@ -211,6 +211,7 @@ async def _without_sparse(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
             statuses=await api.runtime.wiring.statuses(),
             health=_Healthy(),
             metrics=lambda: b"",
+            profile="embedded",
         )
     )
     try:

@@ -13,8 +13,12 @@ from schemas.manifest import Manifest, StoredManifest
 _A, _B = DocumentKey("t", "a"), DocumentKey("t", "b")
 
 
+def _fused(*rows: tuple[DocumentKey, int, int]) -> list[FusedRow]:
+    return [FusedRow(row_key(*row), 1.0 / place) for place, row in enumerate(rows, start=1)]
+
+
 def _found(*rows: tuple[DocumentKey, int, int]) -> list[Found]:
-    return take_apart([FusedRow(row_key(*row), 1.0 / place) for place, row in enumerate(rows, start=1)])
+    return take_apart(_fused(*rows))
 
 
 def _shows(version: int, *, deleted: bool = False) -> StoredManifest:
@@ -77,7 +81,7 @@ def test_a_page_is_full_at_its_size() -> None:
 
 def test_collapsing_keeps_the_best_row_of_every_version() -> None:
     """A version that is not visible must not hide the one that is."""
-    kept = first_of_each_document(_found((_A, 1, 3), (_A, 2, 1), (_A, 1, 0), (_A, 2, 0), (_B, 1, 0)))
+    kept = take_apart(first_of_each_document(_fused((_A, 1, 3), (_A, 2, 1), (_A, 1, 0), (_A, 2, 0), (_B, 1, 0))))
 
     assert [(item.row.document, item.row.version, item.row.ordinal) for item in kept] == [
         (_A, 1, 3),
