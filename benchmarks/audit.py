@@ -1,4 +1,4 @@
-"""Compares everything that is said about a collection's documents: manifests, both engines' rows, statuses, dead letters."""
+"""Compares all that is said about a collection's documents: manifests, both engines' rows, statuses, dead letters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from engines.ports import StatusStore
 from inver.runtime import Runtime
 from inver.wiring import GenerationEngines
 from schemas.codec import decode_dead_letter
@@ -79,7 +78,13 @@ async def audit(
     await _check_rows(found, engines, visible)
     letters = await _dead_letter_ids(runtime, collection)
     found.dead_letters = len(letters)
-    await _check_statuses(found, await runtime.wiring.statuses(), collection, (searchable, failed), visible, letters)
+    good, bad = ([DocumentKey(DEFAULT_TENANT, identifier) for identifier in group] for group in (searchable, failed))
+    known = await (await runtime.wiring.statuses()).read(collection, [*good, *bad])
+    found.states = dict(Counter(status.state.value for status in known.values()))
+    for document in good:
+        _check_searchable(found, document, known.get(document), visible.get(document))
+    for document in bad:
+        _check_failed(found, document, known.get(document), letters)
     return found
 
 
@@ -127,25 +132,11 @@ async def _dead_letter_ids(runtime: Runtime, collection: str) -> set[str]:
     return identities
 
 
-async def _check_statuses(
-    found: Audit,
-    store: StatusStore,
-    collection: str,
-    expected: tuple[Collection[str], Collection[str]],
-    visible: dict[DocumentKey, Manifest],
-    letters: set[str],
-) -> None:
-    searchable, failed = ([DocumentKey(DEFAULT_TENANT, identifier) for identifier in group] for group in expected)
-    known = await store.read(collection, [*searchable, *failed])
-    found.states = dict(Counter(status.state.value for status in known.values()))
-    for document in searchable:
-        _check_searchable(found, document, known.get(document), visible.get(document))
-    for document in failed:
-        status = known.get(document)
-        if status is None or status.state is not DocumentState.FAILED or not status.reason:
-            found.problem("failed document whose status does not say why", document.encoded())
-        elif status.dead_letter_id not in letters:
-            found.problem("failed document without its dead letter", f"{document.encoded()} {status.dead_letter_id!r}")
+def _check_failed(found: Audit, document: DocumentKey, status: DocumentStatus | None, letters: set[str]) -> None:
+    if status is None or status.state is not DocumentState.FAILED or not status.reason:
+        found.problem("failed document whose status does not say why", document.encoded())
+    elif status.dead_letter_id not in letters:
+        found.problem("failed document without its dead letter", f"{document.encoded()} {status.dead_letter_id!r}")
 
 
 def _check_searchable(

@@ -48,7 +48,9 @@ def timed(place: Place, times: int, *arguments: str) -> list[float]:
         )
         seconds.append(time.perf_counter() - started)
         if done.returncode != 0:
-            raise RuntimeError(f"inver {' '.join(arguments)}: exit code {done.returncode}: {done.stderr.decode()[-2_000:]}")
+            raise RuntimeError(
+                f"inver {' '.join(arguments)}: exit code {done.returncode}: {done.stderr.decode()[-2_000:]}"
+            )
     return seconds[1:]
 
 
@@ -59,7 +61,10 @@ def measure(options: argparse.Namespace, place: Place, report: Report) -> None:
     ingest = ("ingest", str(path), "--collection", collection, *place.flags())
     timed(place, 0, *ingest)
     search = ("search", "salmon at the weir", "--collection", collection, "--json", *place.flags())
-    found = {"inver --help": timed(place, options.times, "--help"), "inver search": timed(place, options.times, *search)}
+    found = {
+        "inver --help": timed(place, options.times, "--help"),
+        "inver search": timed(place, options.times, *search),
+    }
     with running_service(place):
         found["inver search, inver up running"] = timed(place, options.times, *search)
     must_be = {"inver --help": 0.3, "inver search": 3.0, "inver search, inver up running": 0.5}

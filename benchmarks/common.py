@@ -1,4 +1,4 @@
-"""Where a benchmark works: its options, a data directory of its own that vanishes afterwards, and servers if it needs them."""
+"""Where a benchmark works: its options, a data directory of its own that vanishes afterwards, and servers."""
 
 from __future__ import annotations
 
@@ -36,8 +36,12 @@ def new_parser(description: str | None, *, model: str = DEFAULT_MODEL) -> argpar
     """Return a parser with what every benchmark understands."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", choices=("embedded", "servers"), default="embedded")
-    parser.add_argument("--data-dir", type=Path, help="where a temporary folder is made, and where servers are looked for")
-    parser.add_argument("--model", default=model, help="the embedding model; 'hash' is none and thousands of times faster")
+    parser.add_argument(
+        "--data-dir", type=Path, help="where a temporary folder is made, and where servers are looked for"
+    )
+    parser.add_argument(
+        "--model", default=model, help="the embedding model; 'hash' is none and thousands of times faster"
+    )
     for name in _SERVERS:
         parser.add_argument(f"--{name}", help=f"the address of a running {name}; without all three they are started")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -104,8 +108,7 @@ def open_place(options: argparse.Namespace, **changes: Any) -> Iterator[Place]:
             try:
                 yield place
             finally:
-                if place.profile != "embedded":
-                    asyncio.run(_remove_collections(place))
+                asyncio.run(remove_collections(place))
 
 
 @contextmanager
@@ -130,8 +133,10 @@ def _servers(options: argparse.Namespace, directory: Path) -> Iterator[dict[str,
                 servers.down()
 
 
-async def _remove_collections(place: Place) -> None:
+async def remove_collections(place: Place) -> None:
     """Leave nothing on servers that others use: engines, topics, and the record, which no port can delete."""
+    if place.profile == "embedded":
+        return
     wiring = Wiring(place.settings())
     try:
         for name in place.collections:
@@ -146,6 +151,7 @@ async def _remove_collections(place: Place) -> None:
                 await store.drop()
             topics = [topic.name for topic in collection_topics(name, record.live, record.partitions)]
             await (await wiring.log()).delete_topics(topics)
+        place.collections.clear()
     finally:
         await wiring.close()
 

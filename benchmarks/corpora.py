@@ -1,4 +1,4 @@
-"""Whether every file of real corpora ends up searchable or failed with a reason: run ``python benchmarks/corpora.py PATH…``.
+"""Whether every file of a corpus ends up searchable, or failed with a reason: ``python benchmarks/corpora.py PATH…``.
 
 Each PATH (an archive or a folder) is ingested by the real ``inver ingest``; then its answer is compared with the
 manifests, the rows in both engines, the status of every document, and the dead letters.
@@ -21,7 +21,10 @@ from benchmarks.audit import Audit, audit
 from benchmarks.common import INVER, Place, new_parser, open_inver, open_place
 from benchmarks.documents import unpack
 from benchmarks.report import Report, table
+from inver.runtime import Runtime
 from inver.sources import files_of, identifier_of
+from schemas.document import DEFAULT_TENANT
+from schemas.keys import DocumentKey
 
 INGEST_SECONDS = 3_600.0
 _FAILED_DOCUMENTS = 1
@@ -66,9 +69,7 @@ async def check(
         # A file that is refused before the log, such as one of an unknown kind, was never a document.
         refused = len(identifiers) - answer["accepted"]
         accepted_failures = await _accepted(runtime, collection, set(failed))
-        found = await audit(
-            runtime, collection, searchable=identifiers - failed.keys(), failed=accepted_failures
-        )
+        found = await audit(runtime, collection, searchable=identifiers - failed.keys(), failed=accepted_failures)
     for identifier in failed.keys() - identifiers:
         found.problem("failure of something that is no file", identifier)
     for identifier in (identifier for identifier, reason in failed.items() if not reason.strip()):
@@ -84,10 +85,7 @@ async def check(
     return found, {"accepted": answer["accepted"], "refused": refused, "failed": len(failed)}
 
 
-async def _accepted(runtime: Any, collection: str, identifiers: set[str]) -> set[str]:
-    from schemas.document import DEFAULT_TENANT
-    from schemas.keys import DocumentKey
-
+async def _accepted(runtime: Runtime, collection: str, identifiers: set[str]) -> set[str]:
     store = await runtime.wiring.statuses()
     known = await store.read(collection, [DocumentKey(DEFAULT_TENANT, identifier) for identifier in identifiers])
     return {document.id for document in known}
@@ -107,25 +105,24 @@ def run(options: argparse.Namespace, place: Place, report: Report) -> None:
         if (exit_code == 0) != (not answer["failed"]):
             found.problem("exit code", f"{exit_code} with {len(answer['failed'])} failed")
         figures = {"files": len(identifiers), "searchable": answer["searchable"], **counted}
-        reasons = Counter(item["reason"] for item in answer["failed"])
-        report.figures[folder.name] = {
-            **figures,
-            "seconds": round(seconds, 1),
-            "exit_code": exit_code,
-            "reasons": dict(reasons.most_common(20)),
-            **found.as_json(),
-        }
         rows.append((folder.name, *figures.values(), found.rows, f"{seconds:.0f}", found.problem_counts.total()))
-        report.tables += [f"{folder.name}: {reason}" for reason, _ in reasons.most_common(5)]
-        report.tables += found.examples
-        report.target(
-            f"{folder.name}: searchable or failed with a reason, statuses right, rows as manifests say",
-            must_be=f"{len(identifiers)} files, no problem",
-            found=f"{answer['searchable']} + {len(answer['failed'])}, {found.problem_counts.total()} problems",
-            met=not found.problem_counts,
-        )
+        tell(report, folder.name, {**figures, "seconds": round(seconds, 1), "exit_code": exit_code}, answer, found)
     header = ("corpus", "files", "searchable", "accepted", "refused", "failed", "rows", "seconds", "problems")
     report.tables.insert(0, table(header, rows))
+
+
+def tell(report: Report, corpus: str, figures: dict[str, Any], answer: dict[str, Any], found: Audit) -> None:
+    """Fill the report."""
+    reasons = Counter(item["reason"] for item in answer["failed"])
+    report.figures[corpus] = {**figures, "reasons": dict(reasons.most_common(20)), **found.as_json()}
+    report.tables += [f"{corpus}: {reason}" for reason, _ in reasons.most_common(5)]
+    report.tables += found.examples
+    report.target(
+        f"{corpus}: searchable or failed with a reason; statuses and rows right",
+        must_be=f"{figures['files']} files, no problem",
+        found=f"{answer['searchable']} + {len(answer['failed'])}, {found.problem_counts.total()} problems",
+        met=not found.problem_counts,
+    )
 
 
 def main() -> int:

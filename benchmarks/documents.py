@@ -83,5 +83,5 @@ async def counts(client: Client, collection: str) -> dict[str, int]:
 
 async def drained(client: Client, collection: str, *, poll_seconds: float = 0.2) -> None:
     """Return when no document is pending any more."""
-    while (await counts(client, collection)).get("pending", 0):
+    while (await counts(client, collection)).get("pending", 0):  # noqa: ASYNC110  an API has no event to wait for
         await asyncio.sleep(poll_seconds)

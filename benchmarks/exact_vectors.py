@@ -73,6 +73,8 @@ async def main() -> None:
         started = time.perf_counter()
         await index.ensure()
         print(f"start: {time.perf_counter() - started:.2f} s for {2 * options.rows:,} rows")
+        if await index.count() != 2 * options.rows:
+            raise SystemExit(f"{await index.count():,} of {2 * options.rows:,} rows are there after opening again")
         products = [timed(partial(np.matmul, vectors, query)) for query in queries]
         print(f"one product of all {options.rows:,} rows, by BLAS: p50 {statistics.median(products):.2f} ms")
         for case in CASES:

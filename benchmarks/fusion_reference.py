@@ -1,4 +1,4 @@
-"""Whether hybrid answers are in the order that reciprocal rank fusion says: run ``python benchmarks/fusion_reference.py DIR``.
+"""Whether answers are in the order reciprocal rank fusion says: run ``python benchmarks/fusion_reference.py DIR``.
 
 DIR is a judged collection (corpus.jsonl, queries.jsonl). Both legs are asked alone for their whole window; their lists
 are fused here, by an implementation of its own that computes with exact fractions, and compared with the hybrid

@@ -1,4 +1,4 @@
-"""How much memory a running Inver holds after an ingest, and after the same again: run ``python benchmarks/memory.py PATH…``.
+"""How much memory Inver holds after an ingest, and after the same again: run ``python benchmarks/memory.py PATH…``.
 
 PATHs (JSON lines, folders, archives) are ingested into a real ``inver up`` until so many chunks are searchable; then
 the same documents are ingested again. After each ingest some queries are asked, so that searching is in the figure.
@@ -42,7 +42,7 @@ async def measure(options: argparse.Namespace, place: Place, report: Report) -> 
         chunks = 0
         for _ in range(options.rounds):
             # The first round decides how many documents make enough chunks; the others repeat just those.
-            asked = documents if not taken else taken
+            asked = taken or documents
             taken, chunks, figures = await one_round(service, collection, asked, options.chunks)
             weighed.append(figures)
     report.figures = {"start_mebibytes": round(start), "documents": len(taken), "chunks": chunks, "rounds": weighed}

@@ -7,7 +7,6 @@ divided by what the embedder alone does with the same chunks in the same run, be
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import time
@@ -21,7 +20,7 @@ import httpx
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.common import Place, new_parser, open_inver, open_place, while_running
+from benchmarks.common import Place, new_parser, open_inver, open_place, remove_collections, while_running
 from benchmarks.documents import Finished, drained, finished, ingest, read_documents
 from benchmarks.report import Report, table
 from consumers.extract.registry import extract
@@ -72,7 +71,7 @@ class NoEmbedder:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """What a stage has done so far."""
+    """What a stage has done so far, and how long that took from poll to commit."""
 
     records: float
     batches: float
@@ -100,7 +99,7 @@ async def busy(runtime: Runtime) -> dict[str, Busy]:
     }
 
 
-async def pipeline(options: argparse.Namespace, place: Place, report: Report, documents: list[SourceDocument]) -> None:
+async def pipeline(place: Place, report: Report, documents: list[SourceDocument]) -> None:
     """Measure (a)."""
     collection = place.collection("throughput")
     async with open_inver(place, collection) as runtime:
@@ -124,27 +123,32 @@ async def pipeline(options: argparse.Namespace, place: Place, report: Report, do
     assert not result.failed, result.failed[:3]
     assert end.chunks == len(texts), (end.chunks, len(texts))
     seconds = end.last_at - started
-    alone = 2 * len(texts) / (before + after)
-    rate = end.chunks / seconds
-    must_be = MUST_BE_OF_EMBEDDER[options.profile]
+    figures: dict[str, Any] = {"documents": len(documents), "chunks": end.chunks, "seconds": round(seconds, 2)}
+    figures |= {"cpu_seconds_of_this_process": round(cpu, 2), "stages": stage_figures(done_before, done, seconds)}
+    tell_pipeline(report, figures, rate=end.chunks / seconds, alone=(len(texts) / before, len(texts) / after))
+    report.tables.append(stage_table(done_before, done, seconds))
+
+
+def tell_pipeline(report: Report, figures: dict[str, Any], *, rate: float, alone: tuple[float, float]) -> None:
+    """Fill the report; the embedder's rate is that of both its runs together."""
+    together = 2 / (1 / alone[0] + 1 / alone[1])
+    must_be = MUST_BE_OF_EMBEDDER[report.profile]
     report.figures["pipeline"] = {
-        "documents": len(documents),
-        "chunks": end.chunks,
+        **figures,
         "pipeline_chunks_per_second": round(rate, 2),
-        "embedder_alone_chunks_per_second": round(alone, 2),
-        "embedder_alone_before_and_after": [round(len(texts) / before, 2), round(len(texts) / after, 2)],
-        "ratio": round(rate / alone, 3),
-        "seconds": round(seconds, 2),
-        "cpu_seconds_of_this_process": round(cpu, 2),
-        "stages": stage_figures(done_before, done, seconds),
+        "embedder_alone_chunks_per_second": round(together, 2),
+        "embedder_alone_before_and_after": [round(one, 2) for one in alone],
+        "ratio": round(rate / together, 3),
     }
     report.tables.append(
-        f"(a) {len(documents)} documents, {end.chunks} chunks: whole pipeline {rate:.1f} chunks/s; embedder alone "
-        f"{len(texts) / before:.1f} before, {len(texts) / after:.1f} after"
+        f"(a) {figures['documents']} documents, {figures['chunks']} chunks: whole pipeline {rate:.1f} chunks/s; "
+        f"embedder alone {alone[0]:.1f} before, {alone[1]:.1f} after"
     )
-    report.tables.append(stage_table(done_before, done, seconds))
     report.target(
-        "whole pipeline ÷ embedder alone", must_be=f">= {must_be:.2f}", found=f"{rate / alone:.3f}", met=rate / alone >= must_be
+        "whole pipeline ÷ embedder alone",
+        must_be=f">= {must_be:.2f}",
+        found=f"{rate / together:.3f}",
+        met=rate / together >= must_be,
     )
 
 
@@ -169,11 +173,17 @@ def texts_of(documents: Sequence[SourceDocument], tokenizer: Tokenizer, chunking
 
 def warm_up() -> SourceDocument:
     """Make a document that opens everything."""
-    event: dict[str, object] = {"schema": 1, "op": "upsert", "tenant": DEFAULT_TENANT, "id": "warm-up", "text": "warm up"}
+    event: dict[str, object] = {
+        "schema": 1,
+        "op": "upsert",
+        "tenant": DEFAULT_TENANT,
+        "id": "warm-up",
+        "text": "warm up",
+    }
     return SourceDocument(id="warm-up", event=event)
 
 
-async def loop(options: argparse.Namespace, place: Place, report: Report, documents: list[SourceDocument]) -> None:
+async def loop(place: Place, report: Report, documents: list[SourceDocument]) -> None:
     """Measure (b)."""
     collection = place.collection("loop")
     identifiers = [document.id for document in documents]
@@ -213,7 +223,7 @@ async def loop(options: argparse.Namespace, place: Place, report: Report, docume
     report.tables.append(stage_table(nothing, done, seconds))
     report.target(
         "stages without an embedder, chunks/s"
-        + ("" if options.profile == "servers" else " (the target is for the servers profile)"),
+        + ("" if report.profile == "servers" else " (the target is for the servers profile)"),
         must_be=f">= {LOOP_MUST_BE:,.0f}",
         found=f"{rate:,.0f}",
         met=rate >= LOOP_MUST_BE,
@@ -224,7 +234,7 @@ async def drain(
     runtime: Runtime, client: Client, collection: str, identifiers: Sequence[str]
 ) -> tuple[float, Finished, dict[str, Busy]]:
     """Wait until all is done; return when the first batch began, when the last ended, and what the stages did."""
-    while not (first := (await busy(runtime))["chunk"]).batches:
+    while not (first := (await busy(runtime))["chunk"]).batches:  # noqa: ASYNC110  metrics have no event to wait for
         await asyncio.sleep(0.02)
     # Joining the consumer groups is not the loop's work: the clock starts when the first batch was polled.
     first_at = time.time() - first.seconds
@@ -267,9 +277,11 @@ def main() -> int:
         documents = read_documents(options.paths, place.directory, limit=options.loop_documents)
         if options.part != "loop":
             few = documents[: options.documents]
-            asyncio.run(pipeline(options, place.below("pipeline"), report, few))
+            asyncio.run(pipeline(place.below("pipeline"), report, few))
+            # The next pipeline would work for this collection too, and with other vectors.
+            asyncio.run(remove_collections(place))
         if options.part != "pipeline":
-            asyncio.run(loop(options, place.below("loop"), report, documents))
+            asyncio.run(loop(place.below("loop"), report, documents))
     return report.show(as_json=options.json)
 
 

@@ -1,4 +1,4 @@
-"""Whether anybody ever sees two versions of a document, none, or an old one again: run ``python benchmarks/updates.py``.
+"""Whether anybody ever sees two versions of a document, none, or an old one: run ``python benchmarks/updates.py``.
 
 One paragraph of a document of several chunks changes again and again while samplers ask all the time, each leg alone
 and both together; then the document is deleted. An answer must hold all chunks of one version, and never an older
@@ -82,7 +82,9 @@ class Watch:
 
 def text_of(number: int) -> str:
     """Write the document; only the paragraph in its middle changes."""
-    paragraphs = [f"Salmon swim upstream past weir {weir}. " + "The water is cold and clear. " * 14 for weir in range(PARAGRAPHS)]
+    paragraphs = [
+        f"Salmon swim upstream past weir {weir}. " + "The water is cold and clear. " * 14 for weir in range(PARAGRAPHS)
+    ]
     paragraphs[PARAGRAPHS // 2] = f"Salmon swim upstream past weir number {number}. " + "The weir was rebuilt. " * 20
     return "\n\n".join(paragraphs)
 
@@ -135,13 +137,15 @@ async def delete(runtime: Runtime, collection: str, watch: Watch) -> None:
     await finished(runtime, collection, accepted)
     watch.gone = True
     samples = watch.samples.total()
-    while watch.samples.total() < samples + 20 * len(LEGS):
+    while watch.samples.total() < samples + 20 * len(LEGS):  # noqa: ASYNC110  polling is simplest here
         await asyncio.sleep(0.02)
 
 
 async def put(runtime: Runtime, collection: str, number: int) -> Accepted:
     """Send the document as it is now."""
-    [accepted] = await runtime.sink.submit(collection, [DocumentEvent(key=DOCUMENT, title="Salmon", text=text_of(number))])
+    [accepted] = await runtime.sink.submit(
+        collection, [DocumentEvent(key=DOCUMENT, title="Salmon", text=text_of(number))]
+    )
     assert isinstance(accepted, Accepted), accepted
     return accepted
 

@@ -131,6 +131,7 @@ class ChunkStage:
     def _stamp(self, record: Record) -> _Stamped:
         if record.value is None:
             key = _record_key(record)
+            self._check_placement(record, key)
             version = tombstone_version(self._fields.record, record.offset)
             return _Stamped(event=DocumentEvent(key=key, operation=Operation.DELETE), version=version)
         event = decode_document_event(record.value)
@@ -158,6 +159,9 @@ class ChunkStage:
             )
 
     def _version_by_offset(self, record: Record) -> int | None:
+        if record.partition != partition_of(record.key or b"", self._settings.partitions):
+            # Another partition's offset says nothing about the order of this document's versions.
+            return None
         try:
             return tombstone_version(self._fields.record, record.offset)
         except Poison:
@@ -195,7 +199,7 @@ def in_parts(whole: ChunkSet, chunks: Sequence[Chunk]) -> list[ChunkSet]:
     groups: list[list[Chunk]] = [[]]
     size = 0
     for chunk in chunks:
-        chunk_bytes = len(chunk.text.encode()) + len(chunk.prefix.encode())
+        chunk_bytes = len(orjson.dumps([chunk.text, chunk.prefix, chunk.heading_path]))
         if groups[-1] and (size + chunk_bytes > _PART_TEXT_BYTES or len(groups[-1]) >= _PART_CHUNKS):
             groups.append([])
             size = 0

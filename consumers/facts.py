@@ -6,6 +6,7 @@ from schemas.codec import encode_indexed
 from schemas.errors import DecodeError, Poison
 from schemas.indexed import Indexed, Outcome
 from schemas.keys import DocumentKey
+from streams.dead_letters import detail_of
 from streams.log import OutgoingRecord, Record
 
 
@@ -28,7 +29,7 @@ def failed_fact(
         outcome=Outcome.FAILED,
         stage=stage,
         reason=poison.reason,
-        detail=str(poison),
+        detail=detail_of(poison),
         dead_letter_id=dead_letter_id,
         appended_at_ms=record.timestamp_ms,
         finished_at_ms=now_ms,

@@ -179,6 +179,10 @@ class IndexStage:
             ]
             if rest:
                 undecided[plan.document] = rest
+        # Stored is not searchable: another writer may have brought these rows a moment ago.
+        present = [key for plan in kept for key in plan.must_exist]
+        if present:
+            await _both(self._vectors.make_searchable(present), self._texts.make_searchable(present))
         return kept, undecided
 
     async def _advance(

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from engines.ports import Received, StatusStore
 from schemas.codec import decode_document_event, decode_indexed
-from schemas.errors import DecodeError, Poison
+from schemas.errors import Poison
 from schemas.generation import CollectionRecord, VersionSource
 from schemas.indexed import Indexed
 from schemas.keys import DocumentKey, log_version
 from streams.log import OutgoingRecord, Record
+from streams.partitioner import partition_of
 from streams.topics import documents_topic
 from streams.worker import Outputs
 
@@ -39,15 +40,22 @@ class StatusStage:
         try:
             if record.topic != self._documents:
                 return None if record.value is None else decode_indexed(record.value)
-            return Received(
-                document=DocumentKey.decode((record.key or b"").decode()),
-                version=self._version(record),
-                appended_at_ms=record.timestamp_ms,
-            )
-        except (DecodeError, UnicodeDecodeError, Poison):
+            return self._received(record)
+        except (UnicodeDecodeError, Poison):
             return None
 
-    def _version(self, record: Record) -> int:
-        if self._record.version_source is VersionSource.LOG or record.value is None:
+    def _received(self, record: Record) -> Received | None:
+        key = record.key or b""
+        document = DocumentKey.decode(key.decode())
+        if record.partition != partition_of(key, self._record.partitions):
+            # The chunk stage sets it aside; its offset, were it a version, could stand above all of the document's own.
+            return None
+        version = self._version(record)
+        if version is None:
+            return None
+        return Received(document=document, version=version, appended_at_ms=record.timestamp_ms)
+
+    def _version(self, record: Record) -> int | None:
+        if self._record.version_source is VersionSource.LOG:
             return log_version(self._record.epoch, record.offset)
-        return decode_document_event(record.value).version or 0
+        return None if record.value is None else decode_document_event(record.value).version

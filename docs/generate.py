@@ -10,6 +10,7 @@ import json
 import sys
 import tokenize
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -56,8 +57,8 @@ Generated from `inver/settings.py` by `make docs`.
 
 Settings are read once, when a process starts. A flag wins over the environment, the environment over the file, the file
 over the default. The file is `inver.toml` in the working directory, or the one that `INVER_CONFIG` names. An unknown
-name in the file is refused, and so are contradictions, with the setting, its value and the rule. A `.env` file is never
-read.
+name in the file is refused, and so are contradictions: the message names the setting, its value and the rule. No
+setting is read from a `.env` file.
 
 ```toml
 profile = "servers"
@@ -68,9 +69,9 @@ max_tokens = 256
 overlap_tokens = 32
 ```
 
-`INVER_COLLECTIONS__CHUNKING__MAX_TOKENS=256` says the same as the line in the file: `INVER_`, then the name in capitals,
-with two underscores for each dot. Everything below `collections` is what *new* collections are made with; existing ones
-keep what they have.
+`INVER_COLLECTIONS__CHUNKING__MAX_TOKENS=256` says the same as the line in the file: `INVER_`, then the name in
+capitals, with two underscores for each dot. Everything below `collections` is what *new* collections are made with;
+existing ones keep what they have.
 """
 
 
@@ -132,7 +133,7 @@ def _comments(source: str) -> dict[tuple[str, str], str]:
     owner, said = "", list[str]()
     line_start = True
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    for token, following in zip(tokens, tokens[1:], strict=False):
+    for token, following in pairwise(tokens):
         match token.type, token.string:
             case tokenize.COMMENT, text if text.startswith("#:"):
                 said.append(text[2:].strip())
@@ -198,7 +199,7 @@ def _default(name: str, field: FieldInfo) -> str:
 
 
 def _first_line(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").strip().partition("\n")[0]
+    return (model.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ class ExactVectorIndex:
         self._dimension = dimension
         self._database = SqliteDatabase(path, exact_rows.SCHEMA)
         self._loaded = False
+        # Which file was opened, by device and number.
+        self._identity: tuple[int, int] | None = None
         # Keeps the file and the matrix in step: they take the same writes in the same order.
         self._writing = asyncio.Lock()
         self._unfinished: set[asyncio.Task[Any]] = set()
@@ -130,6 +132,7 @@ class ExactVectorIndex:
     async def _store_and_show(self, store: Callable[[Connection], None], show: Callable[[], None]) -> None:
         async with self._writing:
             await self._database.write(store)
+            await self._in_thread(self._refuse_lost_file)
             await self._in_thread(show)
 
     async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
@@ -154,8 +157,24 @@ class ExactVectorIndex:
                     f"{self._path} holds vectors of dimension {dimension} and the model gives {self._dimension}: "
                     "build a new generation for another model"
                 )
+            self._identity = await self._in_thread(self._file_identity)
             self._matrix = await self._database.read(self._read_matrix)
             self._loaded = True
+
+    def _file_identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _refuse_lost_file(self) -> None:
+        # SQLite goes on writing into a file that was deleted or moved, and reports success.
+        if self._file_identity() != self._identity:
+            raise Fatal(
+                f"{self._path} was removed or replaced while in use; what was written since is not in it: "
+                "stop Inver, put the file back or rebuild the generation from the log"
+            )
 
     def _read_matrix(self, connection: Connection) -> ExactMatrix:
         matrix = ExactMatrix(self._dimension, self._multipliers)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Final
 
 import typer
 
 from inver.commands import documents, evaluation, running, searching
+from inver.commands.options import note
 from schemas.errors import Fatal, InverError, Poison, Retryable
 
 #: 0 done; 1 some documents failed; 2 wrong usage (typer's own); then one for each kind of error.
@@ -43,14 +43,14 @@ def main() -> None:
     try:
         app()
     except InverError as error:
-        sys.stderr.write(f"inver: {error}\n")
+        note(f"inver: {error}")
         sys.exit(_exit_code(error))
+    except OSError as error:
+        # A disk that is full or gone, a file that may not be read: the system's own words say it best.
+        note(f"inver: {error.strerror or error}" + (f": {error.filename}" if error.filename is not None else ""))
+        sys.exit(EXIT_FATAL)
     except KeyboardInterrupt:
         sys.exit(_EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output went away, as `head` does: nothing more can be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
 
 
 def _exit_code(error: InverError) -> int:

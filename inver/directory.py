@@ -23,6 +23,8 @@ class CollectionDirectory:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._records: dict[str, tuple[float, CollectionRecord]] = {}
+        #: Collections whose topics this process has seen to.
+        self._prepared: set[str] = set()
 
     async def names(self) -> list[str]:
         """Return the names of all collections, sorted."""
@@ -58,12 +60,16 @@ class CollectionDirectory:
             if not self._wiring.settings.collections.create:
                 raise UnknownCollection(name)
             record = await self._create(name)
+        if name not in self._prepared:
+            # Whoever wrote the record may have died before it made the topics.
+            await self.prepare(record)
         return record
 
     async def prepare(self, record: CollectionRecord) -> None:
         """Create the topics a collection's stages read and write."""
         log = await self._wiring.log()
         await log.create_topics(collection_topics(record.name, record.live, record.partitions))
+        self._prepared.add(record.name)
 
     async def engines(self, record: CollectionRecord) -> GenerationEngines:
         """Return the live generation's engines."""
@@ -110,6 +116,5 @@ class CollectionDirectory:
         await catalog.write(record, None)
         stored = await catalog.read(name)
         created = record if stored is None else stored.record
-        await self.prepare(created)
         self._records[name] = (time.monotonic(), created)
         return created

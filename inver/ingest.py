@@ -6,10 +6,12 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from inver.client import Client, collection_path, post_json
 from inver.sources import SourceDocument
+from schemas.errors import Poison
 
 _BATCH_DOCUMENTS: Final = 200
 _BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -46,6 +48,14 @@ class IngestReport:
 Progress = Callable[[IngestReport], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The newest version sent of a document, and how many events that stands for."""
+
+    version: int
+    events: int
+
+
 class Ingest:
     """One run: submits, then waits. The pipeline works on the first documents while later ones are submitted."""
 
@@ -54,8 +64,8 @@ class Ingest:
         self._collection = collection
         self._tenant = tenant
         self._progress = progress
-        #: The newest version sent of each document, and how many events it stands for.
-        self._waiting: dict[str, tuple[int, int]] = {}
+        #: By tenant and id, because a line may name a tenant of its own.
+        self._waiting: dict[tuple[str, str], _Wanted] = {}
         self.report = IngestReport()
 
     async def submit(self, documents: Iterable[SourceDocument]) -> None:
@@ -81,17 +91,23 @@ class Ingest:
         self._progress(self.report)
 
     async def _submit_batch(self, batch: list[tuple[str, bytes]]) -> None:
-        answer = await self._client.request(
-            "POST",
-            collection_path(self._collection, "documents"),
-            b"\n".join(line for _, line in batch),
-            "application/x-ndjson",
-        )
+        lines = b"\n".join(line for _, line in batch)
+        path = collection_path(self._collection, "documents")
+        try:
+            answer = await self._client.request("POST", path, lines, "application/x-ndjson")
+        except Poison as poison:
+            # A document too large for a request is always alone in it, and must not stop its neighbours.
+            if poison.reason != "body_too_large" or len(batch) > 1:
+                raise
+            self.report.failed.append(Failure(batch[0][0], str(poison)))
+            self._progress(self.report)
+            return
         for (identifier, _), item in zip(batch, answer["items"], strict=True):
             if "version" in item:
                 self.report.accepted += 1
-                _, earlier = self._waiting.get(str(item["id"]), (0, 0))
-                self._waiting[str(item["id"])] = (int(item["version"]), earlier + 1)
+                document = (str(item.get("tenant", self._tenant)), str(item["id"]))
+                earlier = self._waiting.get(document, _Wanted(0, 0))
+                self._waiting[document] = _Wanted(int(item["version"]), earlier.events + 1)
             else:
                 problem = item.get("problem", {})
                 self.report.failed.append(Failure(identifier, str(problem.get("detail", "refused"))))
@@ -99,23 +115,25 @@ class Ingest:
 
     async def _settle(self) -> None:
         """Ask about the oldest that are waiting."""
-        identifiers = list(self._waiting)[:_STATUS_IDS]
-        if not identifiers:
+        if not self._waiting:
             return
+        tenant = next(iter(self._waiting))[0]
+        of_tenant = (identifier for owner, identifier in self._waiting if owner == tenant)
+        identifiers = list(islice(of_tenant, _STATUS_IDS))
         answer = await post_json(
-            self._client, collection_path(self._collection, "status"), {"ids": identifiers, "tenant": self._tenant}
+            self._client, collection_path(self._collection, "status"), {"ids": identifiers, "tenant": tenant}
         )
         for status in answer["statuses"]:
-            version, state = status.get("version"), status["state"]
-            wanted, events = self._waiting[status["id"]]
-            if version is None or version < wanted or state in ("pending", "unknown"):
+            document = (tenant, str(status["id"]))
+            wanted, version, state = self._waiting[document], status["version"], status["state"]
+            if version is None or version < wanted.version or state in ("pending", "unknown"):
                 continue
-            del self._waiting[status["id"]]
+            del self._waiting[document]
             if state == "failed":
-                detail = str(status.get("detail") or status.get("reason", ""))
-                self.report.failed.append(Failure(status["id"], detail.partition("\n")[0]))
+                detail = str(status["detail"] or status["reason"])
+                self.report.failed.append(Failure(document[1], detail.partition("\n")[0]))
             else:
-                self.report.searchable += events
+                self.report.searchable += wanted.events
         self._progress(self.report)
 
 

@@ -38,7 +38,11 @@ class DataDirectoryLock:
                 break
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
+                    file.close()
+                    raise Fatal(
+                        f"data directory {self._directory} is on a file system that cannot lock files "
+                        f"({error.strerror}): choose another --data-dir"
+                    ) from None
                 if time.monotonic() >= deadline:
                     file.seek(0)
                     owner = file.read().strip() or "unknown"
@@ -109,6 +113,6 @@ def node_name(directory: Path) -> str:
 def _read(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from schemas.errors import Fatal
 from schemas.generation import Chunking, ChunkStrategy, GenerationConfig, VectorParameters, VersionSource
@@ -151,6 +158,10 @@ def load_settings(**flags: Any) -> Settings:
         raise Fatal(f"INVER_CONFIG names {os.environ['INVER_CONFIG']!r}, which is not a file")
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise Fatal(f"{os.environ.get('INVER_CONFIG', CONFIG_FILE)} cannot be read as TOML: {error}") from None
+    except SettingsError as error:
+        raise Fatal(f"{error}: write one value for each setting, as in INVER_EMBEDDING__MODEL=…") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

@@ -15,6 +15,7 @@ from schemas.errors import InvalidField, Poison
 from schemas.generation import CollectionRecord
 from schemas.keys import validate_key
 from schemas.rules import check_version, event_version, new_fields
+from streams.log import Position
 from streams.producer import DocumentProducer
 
 
@@ -29,20 +30,23 @@ class LogSink:
 
     async def submit(self, collection: str, events: Sequence[DocumentEvent]) -> list[Accepted | Poison]:
         """Append the good ones; see DocumentSink."""
-        record = await self._directory.find(collection)
-        if record is None:
-            if all(event.operation is Operation.DELETE for event in events):
-                raise UnknownCollection(collection)
-            record = await self._directory.ensure(collection)
+        known = await self._directory.find(collection)
+        if known is None and all(event.operation is Operation.DELETE for event in events):
+            raise UnknownCollection(collection)
+        record = await self._directory.ensure(collection)
+        if known is None:
             self._look_again()
         results: list[Accepted | Poison] = [self._refusal(record, event) or _PLACE for event in events]
         good = [index for index, result in enumerate(results) if result is _PLACE]
         blobs: BlobStore = await self._wiring.blobs()
         producer = DocumentProducer(await self._wiring.log(), store_blob=blobs.put)
-        positions = await producer.send(collection, [events[index] for index in good])
-        for index, position in zip(good, positions, strict=True):
-            version = event_version(events[index].version, record, position.offset)
-            results[index] = Accepted(events[index].key, version)
+        sent = await _send(producer, collection, [events[index] for index in good])
+        for index, outcome in zip(good, sent, strict=True):
+            if isinstance(outcome, Poison):
+                results[index] = outcome
+            else:
+                version = event_version(events[index].version, record, outcome.offset)
+                results[index] = Accepted(events[index].key, version)
         await self._note_received(collection, results)
         return results
 
@@ -72,6 +76,22 @@ class LogSink:
             if isinstance(result, Accepted)
         ]
         await statuses.record(collection, facts)
+
+
+async def _send(
+    producer: DocumentProducer, collection: str, events: Sequence[DocumentEvent]
+) -> list[Position | Poison]:
+    """Send in order. Where the log refuses the request, find the event at fault, which the others need not suffer."""
+    try:
+        return list(await producer.send(collection, events))
+    except Poison as poison:
+        if len(events) == 1:
+            return [poison]
+    middle = len(events) // 2
+    return [
+        *await _send(producer, collection, events[:middle]),
+        *await _send(producer, collection, events[middle:]),
+    ]
 
 
 #: Holds the place of an event that is about to be appended.

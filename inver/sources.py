@@ -56,11 +56,11 @@ def identifier_of(file: Path, folder: Path) -> str:
 
 def read_file(file: Path, identifier: str, *, tenant: str) -> Iterator[SourceDocument]:
     """Read one file: one document, or one per line of JSON lines."""
-    if file.suffix.lower() in _JSON_LINES:
-        with file.open("rb") as lines:
-            yield from read_json_lines(lines, name=file.name, tenant=tenant)
-        return
     try:
+        if file.suffix.lower() in _JSON_LINES:
+            with file.open("rb") as lines:
+                yield from read_json_lines(lines, name=file.name, tenant=tenant)
+            return
         media_type = media_type_of(file.name)
         size = file.stat().st_size
         if size > FILE_LIMIT_BYTES:
@@ -100,7 +100,7 @@ def read_json_lines(lines: IO[bytes], *, name: str, tenant: str) -> Iterator[Sou
         place = f"{name}:{number}"
         try:
             raw = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             yield SourceDocument(id=place, failure=Poison("invalid_json", f"{place} is not JSON in UTF-8: {error}"))
             continue
         if not isinstance(raw, dict):

@@ -7,13 +7,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 from inver.client import Client, collection_path
 from inver.ingest import Ingest, IngestReport
 from inver.settings import Settings
 from inver.sources import SourceDocument, files_of, identifier_of, read_file
 from schemas.document import DEFAULT_TENANT
-from schemas.errors import InverError
+from schemas.errors import Poison, Retryable
+
+#: Folders are looked at this often even when no event arrives.
+_LOOK_MILLISECONDS: Final = 5_000
+_RETRY_SECONDS: Final = 1.0
 
 #: What a file looked like when it was last sent: modification time in nanoseconds, and size.
 Seen = dict[str, tuple[int, int]]
@@ -45,14 +50,19 @@ class FolderWatch:
         """Bring the collection in step, then follow changes until cancelled."""
         from watchfiles import awatch
 
-        seen = self._recall()
-        seen = await self._synchronise(seen)
-        async for _ in awatch(*self._paths, step=200):
+        seen = await self._in_step(self._recall())
+        # What changes while the first look is being ingested raises no event: the folders are looked at again.
+        async for _ in awatch(*self._paths, step=200, rust_timeout=_LOOK_MILLISECONDS, yield_on_timeout=True):
+            seen = await self._in_step(seen)
+
+    async def _in_step(self, seen: Seen) -> Seen:
+        """Synchronise, for as long as it takes: a log or an engine that is away must not end the watch."""
+        while True:
             try:
-                seen = await self._synchronise(seen)
-            except InverError as error:
+                return await self._synchronise(seen)
+            except Retryable as error:
                 self._announce(f"watching: {error}")
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _synchronise(self, seen: Seen) -> Seen:
         found = await asyncio.to_thread(self._look)
@@ -63,12 +73,19 @@ class FolderWatch:
         ingest = Ingest(self._client, collection=self._collection, tenant=DEFAULT_TENANT, progress=lambda _: None)
         await ingest.submit(_documents(changed))
         for identifier in vanished:
-            await self._client.request("DELETE", collection_path(self._collection, "documents", identifier))
+            await self._delete(identifier)
         await ingest.wait()
         now = {identifier: look for identifier, (_, look) in found.items()}
         self._remember(now)
         self._announce(_summary(ingest.report, len(vanished)))
         return now
+
+    async def _delete(self, identifier: str) -> None:
+        try:
+            await self._client.request("DELETE", collection_path(self._collection, "documents", identifier))
+        except Poison as poison:
+            # Nothing of that name can be there: a collection that was never made, an id that was refused.
+            self._announce(f"watching: {identifier}: {poison}")
 
     def _look(self) -> dict[str, tuple[Path, tuple[int, int]]]:
         found: dict[str, tuple[Path, tuple[int, int]]] = {}

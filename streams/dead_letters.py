@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.codec import encode_dead_letter
 from schemas.dead_letter import DeadLetter
 from schemas.errors import Poison
+from schemas.keys import DOCUMENT_KEY_LIMIT_BYTES
 from streams.log import OutgoingRecord, Record
+
+#: An error's text may quote what was sent, and what was sent may be anything of any size.
+_DETAIL_LIMIT_CHARACTERS: Final = 4_000
+
+
+def detail_of(poison: Poison) -> str:
+    """Return the reason's text in a length and in characters that every record can carry."""
+    text = str(poison)
+    if len(text) > _DETAIL_LIMIT_CHARACTERS:
+        text = f"{text[: _DETAIL_LIMIT_CHARACTERS - 1]}…"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def dead_letter_of(record: Record, poison: Poison, *, stage: str, attempts: int, now_ms: int) -> DeadLetter:
@@ -19,7 +32,7 @@ def dead_letter_of(record: Record, poison: Poison, *, stage: str, attempts: int,
         offset=record.offset,
         stage=stage,
         reason=poison.reason,
-        detail=str(poison),
+        detail=detail_of(poison),
         attempts=attempts,
         key=record.key,
         value=record.value,
@@ -30,8 +43,13 @@ def dead_letter_of(record: Record, poison: Poison, *, stage: str, attempts: int,
 
 
 def dead_letter_record(letter: DeadLetter, topic: str) -> OutgoingRecord:
-    """Address a dead letter; one without a key is keyed by its own identity, so that it finds a partition."""
-    key = letter.key if letter.key is not None else letter.id.encode()
+    """Address a dead letter; one without a document's key is keyed by its own identity, so that it finds a partition.
+
+    A key longer than a document's would be carried twice, once in the letter, and could make it too large to append.
+    """
+    key = letter.key
+    if key is None or len(key) > DOCUMENT_KEY_LIMIT_BYTES:
+        key = letter.id.encode()
     return OutgoingRecord(topic=topic, key=key, value=encode_dead_letter(letter))
 
 

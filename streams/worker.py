@@ -12,14 +12,12 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 from schemas.errors import Fatal, InverError, Poison, Retryable
 from streams.dead_letters import DeadLetterCount, DeadLetterLimit, dead_letter_of, dead_letter_record
 from streams.log import EventLog, OutgoingRecord, PartitionsLost, Record, Subscription, TopicPartition
-
-_FIRST_BACKOFF_SECONDS: Final = 0.1
-_LONGEST_BACKOFF_SECONDS: Final = 10.0
+from streams.waiting import backoff_seconds, wait_or_stop, wait_paused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +72,6 @@ class WorkerSettings:
     dead_letter_limit: DeadLetterLimit = field(default_factory=DeadLetterLimit)
 
 
-def backoff_seconds(attempt: int, jitter: float, asked_for: float | None = None) -> float:
-    """Compute a capped exponential wait; ``jitter`` in [0, 1) spreads it over its upper half."""
-    base = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * float(2 ** min(attempt, 16)))
-    return max(asked_for or 0.0, base * (0.5 + jitter / 2))
-
-
 class Worker:
     """Drives one stage until told to stop.
 
@@ -109,20 +101,24 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Read until ``stop``. Raises Fatal when going on would be wrong; nothing is committed then."""
+        """Read until ``stop``. Raises Fatal when going on would be wrong; what is not finished is not committed."""
         subscription = await self._subscribe()
         if subscription is None:
             return
+        attempt = 0
         try:
             while not self._stopping.is_set():
                 try:
                     batch = await subscription.poll(
                         max_records=self._settings.max_records, timeout_seconds=self._settings.poll_seconds
                     )
-                    if batch and not await self._finish(subscription, batch):
-                        await self._give_up(subscription, batch)
                 except Retryable as error:
-                    await self._wait(subscription, error, attempt=0)
+                    await self._wait(subscription, error, attempt)
+                    attempt += 1
+                    continue
+                attempt = 0
+                if batch and not await self._finish(subscription, batch):
+                    await self._give_up(subscription, batch)
         finally:
             await subscription.close()
 
@@ -139,19 +135,14 @@ class Worker:
     async def _finish(self, subscription: Subscription, batch: Sequence[Record]) -> bool:
         """Carry a batch from process to commit; False when stopped or robbed of its partitions before that."""
         started = time.perf_counter()
-        outputs = await self._process(subscription, batch)
-        if outputs is None:
-            return False
-        appended = [*outputs.records, *self._set_aside_records(outputs)]
-        if appended and not await self._append(subscription, appended):
-            return False
-        try:
-            await subscription.commit(_next_offsets(batch))
-        except PartitionsLost:
-            self._observer.partitions_lost(self._stage.name)
+        outputs = await self._process_and_append(subscription, batch)
+        if outputs is None or not await self._commit(subscription, batch):
             return False
         self._observer.batch_done(
-            self._stage.name, records=len(batch), outputs=len(appended), seconds=time.perf_counter() - started
+            self._stage.name,
+            records=len(batch),
+            outputs=len(outputs.records) + len(outputs.set_aside),
+            seconds=time.perf_counter() - started,
         )
         self._dead_letters.note(good=len(batch) - len(outputs.set_aside), set_aside=len(outputs.set_aside))
         if self._dead_letters.exceeded():
@@ -162,24 +153,64 @@ class Worker:
             )
         return True
 
+    async def _process_and_append(self, subscription: Subscription, batch: Sequence[Record]) -> Outputs | None:
+        """Do both until they succeed; None when stopped or robbed of the partitions before that.
+
+        Where the log refuses what a record became, because it is too large, that record is found and set aside.
+        """
+        outputs = await self._process(subscription, batch)
+        if outputs is None:
+            return None
+        try:
+            return outputs if await self._append(subscription, outputs) else None
+        except Poison as poison:
+            refusal = poison
+        if len(batch) == 1:
+            return await self._set_aside(subscription, batch[0], refusal)
+        left = await self._process_and_append(subscription, batch[: len(batch) // 2])
+        right = None if left is None else await self._process_and_append(subscription, batch[len(batch) // 2 :])
+        return None if left is None or right is None else _joined(left, right)
+
+    async def _set_aside(self, subscription: Subscription, record: Record, poison: Poison) -> Outputs | None:
+        outputs = Outputs(set_aside=[(record, poison)])
+        try:
+            return outputs if await self._append(subscription, outputs) else None
+        except Poison as refusal:
+            # Going on would lose the record's bytes: it is neither processed nor in the dead letters.
+            raise Fatal(
+                f"record {record.offset} of {record.topic}/{record.partition} can be neither processed ({poison}) nor "
+                f"set aside ({refusal}): let '{self._settings.dead_letters_topic}' take larger records"
+            ) from poison
+
     async def _give_up(self, subscription: Subscription, batch: Sequence[Record]) -> None:
         """Read again what is still owned: without this, the records would be skipped until the next restart."""
-        first: dict[TopicPartition, int] = {}
-        for record in batch:
-            first.setdefault(record.topic_partition, record.offset)
-        owned = subscription.assignment()
-        await subscription.seek({partition: offset for partition, offset in first.items() if partition in owned})
+        first = {record.topic_partition: record.offset for record in reversed(batch)}
+        attempt = 0
+        while not self._stopping.is_set():
+            owned = subscription.assignment()
+            try:
+                await subscription.seek({place: offset for place, offset in first.items() if place in owned})
+            except Retryable as error:
+                await self._wait(subscription, error, attempt)
+                attempt += 1
+            else:
+                return
 
-    def _set_aside_records(self, outputs: Outputs) -> list[OutgoingRecord]:
-        made: list[OutgoingRecord] = []
-        for record, poison in outputs.set_aside:
-            letter = dead_letter_of(record, poison, stage=self._stage.name, attempts=1, now_ms=self._now_ms())
-            made.append(dead_letter_record(letter, self._settings.dead_letters_topic))
-            fact = self._stage.failure(record, poison, letter.id)
-            if fact is not None:
-                made.append(fact)
-            self._observer.set_aside(self._stage.name, record, poison)
-        return made
+    async def _commit(self, subscription: Subscription, batch: Sequence[Record]) -> bool:
+        attempt = 0
+        while True:
+            try:
+                await subscription.commit(_next_offsets(batch))
+            except PartitionsLost:
+                self._observer.partitions_lost(self._stage.name)
+                return False
+            except Retryable as error:
+                await self._wait(subscription, error, attempt)
+                attempt += 1
+                if self._stopping.is_set():
+                    return False
+            else:
+                return True
 
     async def _process(self, subscription: Subscription, batch: Sequence[Record]) -> Outputs | None:
         """Process until it succeeds; None when stopped or robbed of the partitions before that."""
@@ -208,11 +239,13 @@ class Worker:
         # In order, never side by side: a document's versions must reach the stage oldest first.
         left = await self._process_or_bisect(batch[: len(batch) // 2])
         right = await self._process_or_bisect(batch[len(batch) // 2 :])
-        return Outputs(records=[*left.records, *right.records], set_aside=[*left.set_aside, *right.set_aside])
+        return _joined(left, right)
 
-    async def _append(self, subscription: Subscription, records: Sequence[OutgoingRecord]) -> bool:
+    async def _append(self, subscription: Subscription, outputs: Outputs) -> bool:
+        """Append until it succeeds; False when stopped before that. Raises Poison when a record is too large."""
+        records = [*outputs.records, *self._letters_and_facts(outputs)]
         attempt = 0
-        while True:
+        while records:
             try:
                 await self._log.append(records)
             except Retryable as error:
@@ -221,37 +254,39 @@ class Worker:
                 if self._stopping.is_set():
                     return False
             else:
-                return True
+                break
+        for record, poison in outputs.set_aside:
+            self._observer.set_aside(self._stage.name, record, poison)
+        return True
+
+    def _letters_and_facts(self, outputs: Outputs) -> list[OutgoingRecord]:
+        made: list[OutgoingRecord] = []
+        for record, poison in outputs.set_aside:
+            letter = dead_letter_of(record, poison, stage=self._stage.name, attempts=1, now_ms=self._now_ms())
+            made.append(dead_letter_record(letter, self._settings.dead_letters_topic))
+            fact = self._failure_fact(record, poison, letter.id)
+            if fact is not None:
+                made.append(fact)
+        return made
+
+    def _failure_fact(self, record: Record, poison: Poison, dead_letter_id: str) -> OutgoingRecord | None:
+        try:
+            return self._stage.failure(record, poison, dead_letter_id)
+        except Exception:  # noqa: BLE001  a defect in telling of a bad record must not keep the record from being set aside
+            return None
 
     async def _wait(self, subscription: Subscription | None, error: Retryable, attempt: int) -> None:
-        wait_seconds = backoff_seconds(attempt, random.random(), error.retry_after_seconds)  # noqa: S311  spreads retries
-        self._observer.retrying(self._stage.name, error, attempt=attempt, wait_seconds=wait_seconds)
-        deadline = time.monotonic() + wait_seconds
-        if subscription is not None:
-            subscription.pause()
-        try:
-            while (left := deadline - time.monotonic()) > 0 and not self._stopping.is_set():
-                if subscription is not None:
-                    await self._keep_membership(subscription, left)
-                else:
-                    await _sleep_until(self._stopping, left)
-        finally:
-            if subscription is not None:
-                subscription.resume()
-
-    async def _keep_membership(self, subscription: Subscription, seconds: float) -> None:
-        try:
-            await subscription.poll(max_records=1, timeout_seconds=min(seconds, self._settings.poll_seconds))
-        except Retryable:
-            # The log is what does not answer: its own wait is already running.
-            await _sleep_until(self._stopping, min(seconds, self._settings.poll_seconds))
+        seconds = backoff_seconds(attempt, random.random(), error.retry_after_seconds)  # noqa: S311  spreads retries
+        self._observer.retrying(self._stage.name, error, attempt=attempt, wait_seconds=seconds)
+        if subscription is None:
+            await wait_or_stop(seconds, stopping=self._stopping)
+        else:
+            step = self._settings.poll_seconds
+            await wait_paused(subscription, seconds, stopping=self._stopping, poll_seconds=step)
 
 
-async def _sleep_until(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return
+def _joined(left: Outputs, right: Outputs) -> Outputs:
+    return Outputs(records=[*left.records, *right.records], set_aside=[*left.set_aside, *right.set_aside])
 
 
 def _owns(subscription: Subscription, batch: Sequence[Record]) -> bool:

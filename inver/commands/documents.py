@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,6 +19,7 @@ from inver.commands.options import (
     TenantOption,
     note,
     print_json,
+    show_text,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Put documents in and wait until each is searchable, or has failed with its reason."""
+    import asyncio
+
     report = asyncio.run(
         _ingest(paths, collection, tenant, wait=not no_wait, data_dir=data_dir, profile=profile, quiet=as_json)
     )
@@ -107,8 +108,8 @@ def show(
     if as_json:
         print_json(answer)
         return
-    note(f"{answer['id']}  version {answer['version']}  {len(answer['chunks'])} chunks  {answer.get('title', '')}")
-    sys.stdout.write("\n\n".join(chunk["text"] for chunk in answer["chunks"]) + "\n")
+    note(f"{answer['id']}  version {answer['version']}  {len(answer['chunks'])} chunks  {answer['title']}")
+    show_text(f"{answer['text']}\n")
 
 
 def status(
@@ -124,11 +125,12 @@ def status(
     if as_json:
         print_json(answer)
         return
-    sys.stdout.write(f"{answer['id']}: {answer['state']} (version {answer.get('version')})\n")
-    if answer.get("reason"):
-        sys.stdout.write(f"  {answer.get('stage')}: {answer['reason']}: {answer.get('detail')}\n")
-    for stage, seconds in (answer.get("timings") or {}).items():
-        sys.stdout.write(f"  {stage}: {seconds:.3f} s\n")
+    version = "" if answer["version"] is None else f" (version {answer['version']})"
+    show_text(f"{answer['id']}: {answer['state']}{version}\n")
+    if answer["reason"]:
+        show_text(f"  {answer['stage']}: {answer['reason']}: {answer['detail']}\n")
+    for stage, seconds in answer["timings"].items():
+        show_text(f"  {stage}: {seconds:.3f} s\n")
 
 
 def delete(
@@ -140,16 +142,23 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete a document and wait until no search finds it."""
+    import asyncio
+
     answer = asyncio.run(_delete(collection, tenant, document_id, data_dir=data_dir, profile=profile))
     if as_json:
         print_json(answer)
     else:
         note(f"{answer['id']}: {answer['state']}")
+    if answer["state"] == "failed":
+        raise typer.Exit(EXIT_FAILED_DOCUMENTS)
 
 
 async def _delete(
     collection: str, tenant: str, document_id: str, *, data_dir: Path | None, profile: str | None
 ) -> dict[str, Any]:
+    import asyncio
+    import time
+
     from inver.client import collection_path, open_client
     from schemas.errors import Retryable
 
@@ -172,13 +181,15 @@ async def _delete(
 
 def collections(data_dir: DataDir = None, profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     """List the collections, with their documents by state."""
+    import asyncio
+
     answer = asyncio.run(_request("/v1/collections", data_dir=data_dir, profile=profile))
     if as_json:
         print_json(answer)
         return
     for collection in answer["collections"]:
         states = ", ".join(f"{count} {state}" for state, count in collection.get("documents", {}).items() if count)
-        sys.stdout.write(f"{collection['name']}  {collection.get('generation', '')}  {states or 'empty'}\n")
+        show_text(f"{collection['name']}  {collection.get('generation', '')}  {states or 'empty'}\n")
     if not answer["collections"]:
         note("no collections yet: `inver ingest PATH` makes one")
 
@@ -186,6 +197,8 @@ def collections(data_dir: DataDir = None, profile: ProfileOption = None, as_json
 def _get(
     collection: str, tenant: str, document_id: str, *rest: str, data_dir: Path | None, profile: str | None
 ) -> dict[str, Any]:
+    import asyncio
+
     from inver.client import collection_path
 
     path = collection_path(collection, "documents", document_id, *rest, tenant=tenant)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from inver.commands.options import DataDir, JsonOption, ProfileOption, note, print_json
+from inver.commands.documents import EXIT_FAILED_DOCUMENTS
+from inver.commands.options import DataDir, JsonOption, ProfileOption, note, print_json, show_text
 
 
 def evaluate(
@@ -22,6 +21,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Ingest a judged collection, run every query on each leg and on both, and report how good the answers are."""
+    import asyncio
+
     from inver.operations.evaluate import evaluate_directory, table
 
     report = asyncio.run(
@@ -37,4 +38,6 @@ def evaluate(
     if as_json:
         print_json(report)
     else:
-        sys.stdout.write(table(report))
+        show_text(table(report))
+    if report["failed"]:
+        raise typer.Exit(EXIT_FAILED_DOCUMENTS)

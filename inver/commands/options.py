@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -24,11 +25,25 @@ DEFAULT_TENANT = "default"
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    """Print one JSON document on standard output, in UTF-8 whatever the terminal's encoding is."""
+    # A lone surrogate, as in a file name that is not UTF-8, becomes the escape that JSON has for it.
+    _write(sys.stdout, (json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def show_text(text: str) -> None:
+    """Print an answer for people on standard output."""
+    _write(sys.stdout, text.encode(sys.stdout.encoding, "backslashreplace"))
 
 
 def note(line: str) -> None:
     """Tell something to people, on standard error."""
-    sys.stderr.write(line + "\n")
+    _write(sys.stderr, f"{line}\n".encode(sys.stderr.encoding, "backslashreplace"))
+
+
+def _write(stream: TextIO, content: bytes) -> None:
+    """Write at once. A reader who left, as ``head`` does, has seen enough: the work's own exit code stands."""
+    try:
+        stream.buffer.write(content)
+        stream.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -18,6 +16,7 @@ from inver.commands.options import (
     ProfileOption,
     note,
     print_json,
+    show_text,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole pipeline and the query API in this process, until Ctrl-C."""
+    import asyncio
+
     from inver.logs import configure_logs
     from inver.runtime import ALL_STAGES
     from inver.service import run_service
@@ -74,6 +75,8 @@ def run(
     """Run one role in this process; start as many processes as there is work for."""
     if role not in _ROLES:
         raise typer.BadParameter(f"{role!r} is not one of {', '.join(_ROLES)}", param_hint="ROLE")
+    import asyncio
+
     from consumers.stages import PIPELINE, STATUS
     from inver.logs import configure_logs
     from inver.service import run_service
@@ -98,6 +101,8 @@ def _announcer(*, as_json: bool) -> Callable[[str], None]:
 @topics.command("apply")
 def topics_apply(data_dir: DataDir = None, profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     """Create the topics that are missing, for every collection in the catalog."""
+    import asyncio
+
     from inver.settings import load_settings
 
     settings = load_settings(data_directory=data_dir, profile=profile)
@@ -106,13 +111,15 @@ def topics_apply(data_dir: DataDir = None, profile: ProfileOption = None, as_jso
         print_json({"topics": applied})
     else:
         for name in applied:
-            sys.stdout.write(f"{name}\n")
+            show_text(f"{name}\n")
 
 
 async def _apply_topics(settings: Settings) -> list[str]:
+    from inver.data_directory import prepare_data_directory
     from inver.runtime import open_runtime
     from streams.topics import collection_topics
 
+    prepare_data_directory(settings.data_directory)
     names: list[str] = []
     async with open_runtime(settings, ()) as runtime:
         for collection in await runtime.directory.names():
@@ -131,29 +138,29 @@ def servers_up(
     as_json: JsonOption = False,
 ) -> None:
     """Start what is not running yet, and wait until all three answer."""
-    from inver.client import data_directory
+    from inver.data_directory import find_data_directory
     from inver.servers.cluster import ServerOptions, Servers
 
     options = ServerOptions(kafka_port=kafka_port, opensearch_port=opensearch_port, milvus_port=milvus_port)
-    _print_servers(Servers(data_directory(data_dir), options).up(progress=note), as_json=as_json)
+    _print_servers(Servers(find_data_directory(data_dir), options).up(progress=note), as_json=as_json)
 
 
 @servers.command("down")
 def servers_down(data_dir: DataDir = None, as_json: JsonOption = False) -> None:
     """Stop them; their data stays."""
-    from inver.client import data_directory
+    from inver.data_directory import find_data_directory
     from inver.servers.cluster import Servers
 
-    _print_servers(Servers(data_directory(data_dir)).down(progress=note), as_json=as_json)
+    _print_servers(Servers(find_data_directory(data_dir)).down(progress=note), as_json=as_json)
 
 
 @servers.command("status")
 def servers_status(data_dir: DataDir = None, as_json: JsonOption = False) -> None:
     """Tell how each of them is."""
-    from inver.client import data_directory
+    from inver.data_directory import find_data_directory
     from inver.servers.cluster import Servers
 
-    _print_servers(Servers(data_directory(data_dir)).status(), as_json=as_json)
+    _print_servers(Servers(find_data_directory(data_dir)).status(), as_json=as_json)
 
 
 def _print_servers(status: ServersStatus, *, as_json: bool) -> None:
@@ -163,4 +170,4 @@ def _print_servers(status: ServersStatus, *, as_json: bool) -> None:
         )
         return
     for server in status:
-        sys.stdout.write(f"{server.name:<11} {server.state.value:<9} {server.address}\n")
+        show_text(f"{server.name:<11} {server.state.value:<9} {server.address}\n")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,6 +19,7 @@ from inver.commands.options import (
     TenantOption,
     note,
     print_json,
+    show_text,
 )
 
 _LEGS: Final = {"hybrid": ["dense", "sparse"], "dense": ["dense"], "sparse": ["sparse"]}
@@ -57,6 +56,8 @@ def search(
     conditions = [parse_condition(text) for text in filters or []]
     if conditions:
         body["filter"] = conditions[0] if len(conditions) == 1 else {"and": conditions}
+    import asyncio
+
     answer = asyncio.run(_search(collection, body, data_dir=data_dir, profile=profile))
     if as_json:
         print_json(answer)
@@ -77,8 +78,8 @@ def parse_condition(text: str) -> dict[str, Any]:
     """Read ``name=value`` and its kin, or a filter's JSON form; values that read as JSON scalars are those."""
     if text.lstrip().startswith("{"):
         try:
-            return dict(json.loads(text))
-        except (ValueError, TypeError) as error:
+            return dict(json.loads(text, parse_constant=_refuse_constant))
+        except (ValueError, TypeError, RecursionError) as error:
             raise typer.BadParameter(f"{text!r} is not JSON: {error}", param_hint="--filter") from None
     match = _CONDITION.fullmatch(text.strip())
     if match is None:
@@ -96,10 +97,15 @@ def parse_condition(text: str) -> dict[str, Any]:
 
 def _value(raw: str) -> Any:
     try:
-        value = json.loads(raw)
-    except ValueError:
+        value = json.loads(raw, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         return raw
     return value if isinstance(value, str | int | float | bool) else raw
+
+
+def _refuse_constant(name: str) -> Any:
+    """Stop at NaN and its kin, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is no JSON number")
 
 
 def print_hits(answer: dict[str, Any], *, explain: bool) -> None:
@@ -107,13 +113,13 @@ def print_hits(answer: dict[str, Any], *, explain: bool) -> None:
     for place, hit in enumerate(answer["hits"], start=1):
         ranks = "  ".join(f"{name} {_rank(hit['legs'].get(name), explain=explain)}" for name in ("dense", "sparse"))
         heading = " › ".join(hit.get("heading_path") or [])
-        sys.stdout.write(f"{place:>3}. {hit['id']}  score {hit['score']:.4f}  {ranks}\n")
+        show_text(f"{place:>3}. {hit['id']}  score {hit['score']:.4f}  {ranks}\n")
         title = " · ".join(part for part in (hit.get("title") or "", heading) if part)
         if title:
-            sys.stdout.write(f"     {title}\n")
+            show_text(f"     {title}\n")
         text = " ".join(hit["text"].split())
         ellipsis = "…" if len(text) > _SHOWN_CHARACTERS else ""
-        sys.stdout.write(f"     {text[:_SHOWN_CHARACTERS]}{ellipsis}\n")
+        show_text(f"     {text[:_SHOWN_CHARACTERS]}{ellipsis}\n")
     if not answer["hits"]:
         note("no hits")
     for name in answer.get("degraded", []):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from schemas.errors import Fatal
 
 _LEGS: Final[Mapping[str, list[str]]] = {"dense": ["dense"], "sparse": ["sparse"], "hybrid": ["dense", "sparse"]}
 _DEPTH: Final = 100
+_NAME_LIMIT: Final = 40
 
 Judgements = dict[str, dict[str, int]]
 Run = dict[str, dict[str, float]]
@@ -33,7 +35,7 @@ async def evaluate_directory(
 ) -> dict[str, Any]:
     """Ingest, ask, judge. Raises Fatal for a folder that is not laid out as BEIR collections are."""
     corpus, queries, judgements = _open(directory)
-    name = collection or f"evaluate-{directory.resolve().name.lower().replace('_', '-')}"
+    name = collection or collection_of(directory)
     async with open_client(data_dir=data_dir, profile=profile, writes=True) as client:
         with ingest_progress(quiet=quiet) as progress:
             ingest = Ingest(client, collection=name, tenant=DEFAULT_TENANT, progress=progress)
@@ -55,6 +57,12 @@ async def evaluate_directory(
         "failed": ingest.report.as_json()["failed"],
         "legs": legs,
     }
+
+
+def collection_of(directory: Path) -> str:
+    """Name the collection that a folder is ingested into."""
+    words = re.sub(r"[^a-z0-9]+", "-", directory.resolve().name.lower()).strip("-")
+    return f"evaluate-{words}"[:_NAME_LIMIT].rstrip("-")
 
 
 def measure(judgements: Judgements, run: Run) -> dict[str, float]:
@@ -97,19 +105,26 @@ def _open(directory: Path) -> tuple[Path, dict[str, str], Judgements]:
                 f"{directory} has no {file.name}: a judged collection is corpus.jsonl, queries.jsonl, qrels.tsv"
             )
     judgements: Judgements = {}
-    for query, document, relevance in _rows(qrels):
+    for query, document, relevance in _judged(qrels):
         judgements.setdefault(query, {})[document] = relevance
-    texts = {}
-    with queries.open(encoding="utf-8") as lines:
-        for line in lines:
-            raw = json.loads(line)
-            if raw["_id"] in judgements:
-                texts[raw["_id"]] = raw["text"]
+    texts = {query: text for query, text in _queries(queries) if query in judgements}
+    if not texts:
+        raise Fatal(f"none of the queries in {queries} is judged in {qrels}: nothing can be measured")
     return corpus, texts, judgements
 
 
-def _rows(qrels: Path) -> Iterator[tuple[str, str, int]]:
-    with qrels.open(encoding="utf-8", newline="") as lines:
+def _queries(queries: Path) -> Iterator[tuple[str, str]]:
+    with queries.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                raw = json.loads(line)
+                yield str(raw["_id"]), str(raw["text"])
+            except (ValueError, KeyError, TypeError):
+                raise Fatal(f"{queries}:{number} is not a JSON object with '_id' and 'text'") from None
+
+
+def _judged(qrels: Path) -> Iterator[tuple[str, str, int]]:
+    with qrels.open(encoding="utf-8", errors="replace", newline="") as lines:
         for number, row in enumerate(csv.reader(lines, delimiter="\t"), start=1):
             if number == 1 and row[:1] == ["query-id"]:
                 continue

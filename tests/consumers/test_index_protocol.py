@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any, cast
 
 import pytest
+from hypothesis import settings
 
 from consumers.index import IndexStage
 from schemas.codec import decode_indexed
@@ -28,7 +29,7 @@ from tests.consumers.unreliable_engines import (
     UnreliableVectors,
 )
 
-SCHEDULES = 3_000
+SCHEDULES = 50 * settings().max_examples
 SHARDS = 4
 TROUBLED_STEPS = 80
 
@@ -94,16 +95,12 @@ class Servers:
 class Node:
     """One process: a stage, and the batch in its hands."""
 
-    name: str
     stage: IndexStage
     task: asyncio.Task[Outputs] | None = None
     begin: int = 0
     end: int = 0
-    #: Whether the partition was this node's own from the moment the batch was polled.
+    #: Whether the partition has been this node's own since the batch was polled.
     owns: bool = False
-    #: Whether it stopped between two steps without anybody to repeat them.
-    left_unfinished: bool = False
-    handled: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Schedule:
@@ -131,7 +128,7 @@ class Schedule:
             indexed_topic="c.g1.indexed",
             now_ms=lambda: 0,
         )
-        return Node(name, stage)
+        return Node(stage)
 
     async def run(self) -> None:
         """Trouble first, then peace until everything is committed."""

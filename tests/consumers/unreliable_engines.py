@@ -1,4 +1,4 @@
-"""Engines in memory that keep the ports' contracts and no more: every call waits its turn, and any may fail half way."""
+"""Engines in memory that keep the ports' contracts and no more: every call waits its turn and may fail half way."""
 
 from __future__ import annotations
 

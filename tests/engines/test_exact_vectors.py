@@ -153,6 +153,14 @@ async def test_a_cancelled_write_leaves_file_and_matrix_in_step(index: ExactVect
     assert len(await found(index)) == await index.count()
 
 
+async def test_writes_into_a_removed_file_are_not_acknowledged(index: ExactVectorIndex, tmp_path: Path) -> None:
+    """SQLite would go on and report success; the rows would be gone at the next start."""
+    await store(index, [row("a")])
+    (tmp_path / "vectors").rename(tmp_path / "moved")
+    with pytest.raises(Fatal, match="removed or replaced"):
+        await index.upsert([row("b")], angled(0))
+
+
 async def test_another_file_is_refused(tmp_path: Path) -> None:
     """A database of something else is neither read nor changed."""
     with sqlite3.connect(tmp_path / "other") as connection:

@@ -1,0 +1,1 @@
+"""What the pages show works, and what they list is complete."""
