@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 
 INVER: Final = str(Path(sys.executable).with_name("inver"))
 _SERVERS: Final = ("kafka", "opensearch", "milvus")
+_TERMINATED: Final = 143
 _CACHE_BYTES: Final = 2 * 1024**3
 
 
@@ -88,13 +90,18 @@ class Place:
         """Return the environment that gives a command what has no flag."""
         addresses = {f"INVER_ADDRESSES__{name.upper()}": address for name, address in self.addresses.items()}
         embedding = {"INVER_EMBEDDING__MODEL": self.model, "INVER_EMBEDDING__CACHE_BYTES": str(self.cache_bytes)}
-        return {**os.environ, **addresses, **embedding}
+        inherited = dict(os.environ)
+        # With it every start would compile every module again, which no installed command does.
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+        return {**inherited, **addresses, **embedding}
 
 
 @contextmanager
 def open_place(options: argparse.Namespace, **changes: Any) -> Iterator[Place]:
     """Make a temporary data directory, start servers if they are needed, and leave everything as it was."""
     configure_logs(logging.ERROR)
+    # Ended from outside, what was started is still stopped and what was made still removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     if options.data_dir is not None:
         options.data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(

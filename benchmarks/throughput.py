@@ -25,6 +25,7 @@ from benchmarks.documents import Finished, drained, finished, ingest, read_docum
 from benchmarks.report import Report, table
 from consumers.extract.registry import extract
 from consumers.split import split
+from engines.embedders import load_embedder
 from engines.ports import Embedder, Tokenizer
 from inver.client import Client, LocalClient
 from inver.ingest import Ingest
@@ -38,18 +39,19 @@ STAGES = ("chunk", "embed", "index", "status")
 MUST_BE_OF_EMBEDDER = {"embedded": 0.90, "servers": 0.80}
 LOOP_MUST_BE = 2_000.0
 WORK_SECONDS = 3_600.0
-DIMENSION = 384
 _POOL = 4_096
 
 
 class NoEmbedder:
-    """An Embedder whose vectors cost nothing: it hands out vectors made beforehand, one after the other."""
+    """An Embedder whose vectors cost nothing: it hands out vectors made beforehand, one after the other.
 
-    fingerprint = f"none@v1-{DIMENSION}"
-    dimension = DIMENSION
+    It passes for the one it stands for, so that collections of that model can be opened.
+    """
 
-    def __init__(self) -> None:
-        vectors = np.random.default_rng(1).standard_normal((_POOL, DIMENSION), dtype=np.float32)
+    def __init__(self, real: Embedder) -> None:
+        self.fingerprint = real.fingerprint
+        self.dimension = real.dimension
+        vectors = np.random.default_rng(1).standard_normal((_POOL, real.dimension), dtype=np.float32)
         self._pool: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         self._next = 0
 
@@ -187,7 +189,15 @@ async def loop(place: Place, report: Report, documents: list[SourceDocument]) ->
     """Measure (b)."""
     collection = place.collection("loop")
     identifiers = [document.id for document in documents]
-    embedder = NoEmbedder()
+    settings = place.settings()
+    real = load_embedder(
+        place.model,
+        model_directory=settings.embedding.model_directory,
+        cache_directory=settings.cache_directory,
+        backend=settings.embedding.backend,
+    )
+    embedder = NoEmbedder(real)
+    await real.close()
     with patch("engines.embedders.load_embedder", lambda _model, **_: embedder):
         async with open_inver(place, collection, stages=()) as runtime:
             client = LocalClient(runtime.app)
@@ -205,22 +215,24 @@ async def loop(place: Place, report: Report, documents: list[SourceDocument]) ->
             cpu = time.process_time() - cpu
             await client.close()
     seconds = end.last_at - first_at
-    rate = end.chunks / seconds
+    figures: dict[str, Any] = {"documents": len(documents), "chunks": end.chunks, "seconds": round(seconds, 2)}
+    figures |= {"cpu_seconds_of_this_process": round(cpu, 2), "submitted_documents_per_second": round(submitted, 1)}
+    tell_loop(report, figures, done, rate=end.chunks / seconds, rate_by_cpu=end.chunks / cpu)
+
+
+def tell_loop(
+    report: Report, figures: dict[str, Any], done: Mapping[str, Busy], *, rate: float, rate_by_cpu: float
+) -> None:
+    """Fill the report."""
     nothing = dict.fromkeys(STAGES, Busy(0.0, 0.0, 0.0))
-    report.figures["loop"] = {
-        "documents": len(documents),
-        "chunks": end.chunks,
-        "chunks_per_second": round(rate, 1),
-        "seconds": round(seconds, 2),
-        "cpu_seconds_of_this_process": round(cpu, 2),
-        "submitted_documents_per_second": round(submitted, 1),
-        "stages": stage_figures(nothing, done, seconds),
-    }
+    stages = stage_figures(nothing, done, figures["seconds"])
+    report.figures["loop"] = {**figures, "chunks_per_second": round(rate, 1), "stages": stages}
     report.tables.append(
-        f"(b) {len(documents)} documents, {end.chunks} chunks: {rate:,.0f} chunks/s through the stages "
-        f"({end.chunks / cpu:,.0f} per CPU second of this process); submitted before at {submitted:,.0f} documents/s"
+        f"(b) {figures['documents']} documents, {figures['chunks']} chunks: {rate:,.0f} chunks/s through the stages "
+        f"({rate_by_cpu:,.0f} per CPU second of this process); submitted before at "
+        f"{figures['submitted_documents_per_second']:,.0f} documents/s"
     )
-    report.tables.append(stage_table(nothing, done, seconds))
+    report.tables.append(stage_table(nothing, done, figures["seconds"]))
     report.target(
         "stages without an embedder, chunks/s"
         + ("" if report.profile == "servers" else " (the target is for the servers profile)"),

@@ -22,7 +22,7 @@ Backend = Literal["openvino", "torch"]
 #: The model that is none: see ``engines.hash_embedder``.
 HASH_MODEL: Final = "hash"
 #: Measured by benchmarks/embedding.py; docs/decisions/0003-openvino-f32-by-default.md has the figures.
-TOKEN_BUDGET: Final = 2_048
+TOKEN_BUDGET: Final = 1_024
 
 _logger = structlog.get_logger(__name__)
 

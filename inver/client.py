@@ -122,7 +122,7 @@ async def running_inver(directory: Path) -> RemoteClient | None:
     After a crash the address may name a process that has nothing to do with Inver, or a port that somebody else has
     taken since. Raises Retryable when something is there and does not answer in time.
     """
-    url = published_address(directory)
+    url = published_address(directory) if directory.is_dir() else None
     if url is not None and await asyncio.to_thread(_is_inver, url):
         return RemoteClient(url)
     return None

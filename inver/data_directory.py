@@ -31,8 +31,16 @@ def prepare_data_directory(directory: Path) -> None:
         raise Fatal(
             f"data directory {directory} cannot be made ({error.strerror}): choose another --data-dir"
         ) from None
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise Fatal(f"data directory {directory} cannot be written to: change its permissions, or choose another")
+    # Only trying shows it: permissions say nothing of a read-only file system, nor of what root may not do.
+    trial = directory / f".trial-{os.getpid()}"
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise Fatal(
+            f"data directory {directory} cannot be written to ({error.strerror}): make room or change its "
+            "permissions, or choose another --data-dir"
+        ) from None
 
 
 def _configured(config: Path) -> Path:

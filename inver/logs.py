@@ -28,3 +28,5 @@ def configure_logs(level: int = logging.INFO) -> None:
     )
     # pypdf warns about every flaw it can live with; what it cannot becomes a document's own failure.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    # pymilvus logs a traceback for every error it raises; the adapter tells what became of it.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)

@@ -14,7 +14,7 @@ from inver.ingest import Ingest, IngestReport
 from inver.settings import Settings
 from inver.sources import SourceDocument, files_of, identifier_of, read_file
 from schemas.document import DEFAULT_TENANT
-from schemas.errors import Poison, Retryable
+from schemas.errors import Fatal, Poison, Retryable
 
 #: Folders are looked at this often even when no event arrives.
 _LOOK_MILLISECONDS: Final = 5_000
@@ -27,8 +27,9 @@ Seen = dict[str, tuple[int, int]]
 class FolderWatch:
     """Keeps a collection in step with folders.
 
-    What was sent is remembered in the data directory, so that a file deleted while Inver was down is deleted from the
-    collection at the next start. A crash before the memory is written sends files again: unchanged ones cost nothing.
+    What was sent is remembered in the data directory, path for path, so that a file deleted while Inver was down is
+    deleted from the collection at the next start. A crash before the memory is written sends files again: unchanged
+    ones cost nothing. A folder that is gone as a whole, like a disk that is not mounted, deletes nothing.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class FolderWatch:
         announce: Callable[[str], None],
     ) -> None:
         self._client = client
-        self._paths = tuple(path.resolve() for path in paths)
+        self._paths = _by_name(paths)
         self._collection = collection
         self._announce = announce
-        name = hashlib.sha256("\n".join([collection, *map(str, self._paths)]).encode()).hexdigest()[:16]
-        self._memory = settings.data_directory / "watched" / f"{name}.json"
+        self._memory = settings.data_directory / "watched"
+        #: Folders that were not there at the last look.
+        self._gone: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Bring the collection in step, then follow changes until cancelled."""
@@ -52,7 +54,7 @@ class FolderWatch:
 
         seen = await self._in_step(self._recall())
         # What changes while the first look is being ingested raises no event: the folders are looked at again.
-        async for _ in awatch(*self._paths, step=200, rust_timeout=_LOOK_MILLISECONDS, yield_on_timeout=True):
+        async for _ in awatch(*self._paths.values(), step=200, rust_timeout=_LOOK_MILLISECONDS, yield_on_timeout=True):
             seen = await self._in_step(seen)
 
     async def _in_step(self, seen: Seen) -> Seen:
@@ -67,7 +69,8 @@ class FolderWatch:
     async def _synchronise(self, seen: Seen) -> Seen:
         found = await asyncio.to_thread(self._look)
         changed = {identifier: file for identifier, (file, look) in found.items() if seen.get(identifier) != look}
-        vanished = [identifier for identifier in seen if identifier not in found]
+        kept = self._kept(seen)
+        vanished = [identifier for identifier in seen if identifier not in found and identifier not in kept]
         if not changed and not vanished:
             return seen
         ingest = Ingest(self._client, collection=self._collection, tenant=DEFAULT_TENANT, progress=lambda _: None)
@@ -75,7 +78,7 @@ class FolderWatch:
         for identifier in vanished:
             await self._delete(identifier)
         await ingest.wait()
-        now = {identifier: look for identifier, (_, look) in found.items()}
+        now = kept | {identifier: look for identifier, (_, look) in found.items()}
         self._remember(now)
         self._announce(_summary(ingest.report, len(vanished)))
         return now
@@ -89,7 +92,7 @@ class FolderWatch:
 
     def _look(self) -> dict[str, tuple[Path, tuple[int, int]]]:
         found: dict[str, tuple[Path, tuple[int, int]]] = {}
-        for path in self._paths:
+        for path in self._paths.values():
             files = (
                 [(file, identifier_of(file, path)) for file in files_of(path)] if path.is_dir() else [(path, path.name)]
             )
@@ -101,19 +104,57 @@ class FolderWatch:
                 found[identifier] = (file, (status.st_mtime_ns, status.st_size))
         return found
 
+    def _kept(self, seen: Seen) -> Seen:
+        """Return what was seen in folders that are gone as a whole."""
+        gone = frozenset(name for name, path in self._paths.items() if not path.exists())
+        kept = {
+            identifier: look for identifier, look in seen.items() if "/" in identifier and _root(identifier) in gone
+        }
+        for name in gone - self._gone & {_root(identifier) for identifier in kept}:
+            self._announce(f"watching: {self._paths[name]} is gone as a whole: its documents stay until it is back")
+        self._gone = gone
+        return kept
+
     def _recall(self) -> Seen:
-        try:
-            stored = json.loads(self._memory.read_text())
-            return {str(identifier): (int(look[0]), int(look[1])) for identifier, look in stored.items()}
-        except (FileNotFoundError, ValueError, AttributeError, TypeError, IndexError):
-            # Without a memory every file is sent again, and files deleted meanwhile stay: `inver delete` removes them.
-            return {}
+        seen: Seen = {}
+        for path in self._paths.values():
+            try:
+                stored = json.loads(self._memory_of(path).read_text())
+                seen |= {str(identifier): (int(look[0]), int(look[1])) for identifier, look in stored.items()}
+            except (FileNotFoundError, ValueError, AttributeError, TypeError, IndexError, KeyError):
+                # Without a memory every file is sent again, and files deleted meanwhile stay: `inver delete` removes
+                # them.
+                continue
+        return seen
 
     def _remember(self, seen: Seen) -> None:
-        self._memory.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._memory.with_suffix(".draft")
-        draft.write_text(json.dumps(seen))
-        draft.replace(self._memory)
+        self._memory.mkdir(parents=True, exist_ok=True)
+        for name, path in self._paths.items():
+            target = self._memory_of(path)
+            draft = target.with_suffix(".draft")
+            draft.write_text(json.dumps({i: look for i, look in seen.items() if _root(i) == name}))
+            draft.replace(target)
+
+    def _memory_of(self, path: Path) -> Path:
+        name = hashlib.sha256(f"{self._collection}\n{path}".encode()).hexdigest()[:16]
+        return self._memory / f"{name}.json"
+
+
+def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """Resolve paths. Raises Fatal for two of one name, whose files would be one another's documents."""
+    named: dict[str, Path] = {}
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        if path.name in named:
+            raise Fatal(
+                f"{named[path.name]} and {path} have the same name, and documents are named after it: watch the folder "
+                "above both, or put them into two collections"
+            )
+        named[path.name] = path
+    return named
+
+
+def _root(identifier: str) -> str:
+    return identifier.partition("/")[0]
 
 
 def _documents(changed: dict[str, Path]) -> Iterable[SourceDocument]:

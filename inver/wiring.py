@@ -47,7 +47,7 @@ class GenerationEngines:
 
 
 class ProfileAdapters(Protocol):
-    """What a profile decides."""
+    """What a profile decides; ``close`` releases what several of its adapters share, after these are closed."""
 
     async def open_log(self) -> EventLog:
         """Open the event log."""
@@ -57,6 +57,9 @@ class ProfileAdapters(Protocol):
 
     def open_engines(self, collection: str, generation: str, config: GenerationConfig) -> GenerationEngines:
         """Construct the engines of one generation."""
+
+    async def close(self) -> None:
+        """Release shared connections."""
 
 
 class Wiring:
@@ -68,7 +71,7 @@ class Wiring:
         self._profile = _profile_adapters(settings)
         self._opened: dict[object, object] = {}
         self._opening = asyncio.Lock()
-        self._closers: list[_Closable] = []
+        self._closers: list[_Closable] = [self._profile]
 
     async def log(self) -> EventLog:
         """Return the event log."""
@@ -210,6 +213,9 @@ class _Embedded:
             manifests=SqliteManifestStore(directory / "manifests.sqlite"),
         )
 
+    async def close(self) -> None:
+        """Nothing is shared."""
+
 
 class _Servers:
     """Apache Kafka, Milvus and OpenSearch, at the addresses that are set or those of ``inver servers up``."""
@@ -258,3 +264,8 @@ class _Servers:
 
             self._opensearch = OpenSearchClient(OpenSearchSettings(urls=(self._addresses.opensearch,)))
         return self._opensearch
+
+    async def close(self) -> None:
+        """Close the pool."""
+        if self._opensearch is not None:
+            await self._opensearch.close()

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.row import Candidate
 from schemas.search import LegRank
+
+#: Relative distance below which two scores are one: rounding gives 1e-16, different ranks below 1,000 give over 1e-12.
+_TIE: Final = 1e-14
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,23 @@ def reciprocal_rank_fusion(
             scores[key] = scores.get(key, 0.0) + weight / (k + rank)
             if rank < best.get(key, rank + 1):
                 best[key] = rank
-    ordered = sorted(scores, key=lambda key: (-scores[key], best[key], key))
-    return [FusedRow(key, scores[key]) for key in ordered]
+    ordered = sorted(scores, key=lambda key: -scores[key])
+    return [FusedRow(key, scores[key]) for key in _settle_ties(ordered, scores, best)]
+
+
+def _settle_ties(ordered: list[str], scores: Mapping[str, float], best: Mapping[str, int]) -> list[str]:
+    """Order equal scores by best rank, then key.
+
+    Sums of other fractions that are equal on paper, as 1/70 and 1/105 + 1/210, differ in their last bits.
+    """
+    settled: list[str] = []
+    tied: list[str] = []
+    for key in ordered:
+        if tied and scores[tied[-1]] - scores[key] > _TIE * scores[tied[-1]]:
+            settled += tied if len(tied) == 1 else sorted(tied, key=lambda one: (best[one], one))
+            tied = []
+        tied.append(key)
+    return settled + sorted(tied, key=lambda one: (best[one], one))
 
 
 def leg_ranks(

@@ -10,7 +10,8 @@ python=.venv/bin/python
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Inver needs Python 3.11 or newer; .venv has $("$python" --version). Set PYTHON=/path/to/python3.11 and remove .venv." >&2; exit 1; }
 [ -x .venv/bin/uv ] || "$python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 install=(.venv/bin/uv pip install --python "$python" --no-deps)
-"${install[@]}" --require-hashes -r requirements/base.txt
+# Compiled here and not at each start, which would cost every command a second where bytecode is not written.
+"${install[@]}" --compile-bytecode --require-hashes -r requirements/base.txt
 if "$python" -c 'import torch' 2>/dev/null; then
   echo "keeping the torch that is already in .venv: $("$python" -c 'import torch; print(torch.__version__)')"
 else
@@ -18,4 +19,5 @@ else
   "${install[@]}" --require-hashes -r requirements/torch.txt
 fi
 "${install[@]}" --no-build-isolation --editable .
+"$python" -m compileall -q schemas streams engines consumers query_api inver
 echo "$wanted" > "$stamp"

@@ -77,24 +77,26 @@ class Entry:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class History:
     """The records in order, and after how many of them each version that can be whole is whole."""
 
-    entries: tuple[Entry, ...]
-    whole_after: dict[tuple[DocumentKey, int], int]
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        self.documents = sorted({entry.document for entry in entries})
+        self.contents = {(entry.document, entry.version): entry.content for entry in entries}
+        self.whole_after = {
+            (document, version): after
+            for document, version in self.contents
+            if (after := _whole_after(entries, document, version)) is not None
+        }
+        #: By document, for each number of records, the newest version that is whole in as many; 0 where none is.
+        self.newest = {
+            document: [self._newest(document, offset) for offset in range(len(entries) + 1)]
+            for document in self.documents
+        }
 
-    def content(self, document: DocumentKey, version: int) -> Content | None:
-        return next(e.content for e in self.entries if (e.document, e.version) == (document, version))
-
-    def newest(self, document: DocumentKey, offset: int) -> int | None:
-        """Return the newest version that is whole in the first so many records."""
-        whole = [v for (d, v), after in self.whole_after.items() if d == document and after <= offset]
-        return max(whole, default=None)
-
-    @property
-    def documents(self) -> list[DocumentKey]:
-        return sorted({entry.document for entry in self.entries})
+    def _newest(self, document: DocumentKey, offset: int) -> int:
+        return max((v for (d, v), after in self.whole_after.items() if d == document and after <= offset), default=0)
 
 
 def random_history(random: Random, *, versions: int) -> History:
@@ -102,11 +104,7 @@ def random_history(random: Random, *, versions: int) -> History:
     log: list[Entry] = []
     for name in ["a", "b"][: random.randint(1, 2)]:
         log = _interleave(random, log, _document(random, DocumentKey("t", name), versions))
-    whole_after: dict[tuple[DocumentKey, int], int] = {}
-    for entry in log:
-        if (entry.document, entry.version) not in whole_after and (after := _whole_after(log, entry)) is not None:
-            whole_after[entry.document, entry.version] = after
-    return History(tuple(log), whole_after)
+    return History(log)
 
 
 def _document(random: Random, key: DocumentKey, versions: int) -> list[Entry]:
@@ -148,14 +146,15 @@ def _interleave(random: Random, left: list[Entry], right: list[Entry]) -> list[E
     return mixed
 
 
-def _whole_after(log: list[Entry], wanted: Entry) -> int | None:
+def _whole_after(log: list[Entry], document: DocumentKey, version: int) -> int | None:
     """Find the last part that comes when all others have come."""
-    if wanted.content is not None and wanted.content.refused_row is not None:
-        return None
     parts: set[int] = set()
     for number, entry in enumerate(log, start=1):
-        if (entry.document, entry.version) == (wanted.document, wanted.version):
-            parts.add(entry.part)
-            if entry.is_last_part and (entry.content is None or len(parts) == len(entry.content.rows_by_part)):
-                return number
+        if (entry.document, entry.version) != (document, version):
+            continue
+        if entry.content is not None and entry.content.refused_row is not None:
+            return None
+        parts.add(entry.part)
+        if entry.is_last_part and (entry.content is None or len(parts) == len(entry.content.rows_by_part)):
+            return number
     return None

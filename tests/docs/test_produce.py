@@ -58,14 +58,14 @@ async def test_the_aiokafka_example_makes_a_document_searchable_and_deletes_anot
 async def test_the_example_of_our_own_producer_takes_large_content_to_the_blob_store(
     inver: Harness, servers: ServersStatus, tmp_path: Path
 ) -> None:
-    """A text above a mebibyte goes in by claim check."""
+    """A page above a mebibyte goes in by claim check."""
     await inver.finished(await inver.put("old.md", "the old words"))
     example = load_block(PAGE, "### Python, with Inver's own producer")
-    assert len(example["EVENTS"][0].text) > 1024**2
+    assert len(example["PAGE"]) > 1024**2
 
     await example["send"](servers.kafka.address, inver.collection, tmp_path / "blobs")
 
-    await becomes(inver, "guides/large.txt", DocumentState.SEARCHABLE)
+    await becomes(inver, "guides/large.html", DocumentState.SEARCHABLE)
     await becomes(inver, "old.md", DocumentState.DELETED)
 
 

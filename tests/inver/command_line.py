@@ -35,7 +35,8 @@ class Outcome:
 
     def json(self) -> Any:
         """Return what ``--json`` printed: one document and nothing else."""
-        [line] = self.out.splitlines()
+        line, end = self.out.split("\n")
+        assert end == ""
         return json.loads(line)
 
     def sentence(self, code: int) -> str:

@@ -115,3 +115,16 @@ def test_explanation_adds_up_to_the_score(legs: dict[str, list[Candidate]], k: i
         assert abs(sum(rank.contribution for rank in ranks[row.key].values()) - row.score) < 1e-12
         for name, rank in ranks[row.key].items():
             assert legs[name][rank.rank - 1].key == row.key
+
+
+def test_scores_that_are_equal_on_paper_are_a_tie() -> None:
+    """1/70 equals 1/105 + 1/210, though not in floating point: the better rank goes first, whatever the keys."""
+    dense = [Candidate(f"d{rank:03}", 1.0) for rank in range(1, 151)]
+    sparse = [Candidate(f"s{rank:03}", 1.0) for rank in range(1, 151)]
+    dense[9] = Candidate("z", 1.0)
+    dense[44] = Candidate("a", 1.0)
+    sparse[149] = Candidate("a", 1.0)
+
+    order = [row.key for row in reciprocal_rank_fusion({"dense": dense, "sparse": sparse}, weights={}, k=60)]
+
+    assert order.index("z") < order.index("a")
