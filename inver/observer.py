@@ -20,7 +20,7 @@ class Metrics:
             "inver_records_total", "Records a stage has finished.", ["stage"], registry=self.registry
         )
         self.outputs = Counter(
-            "inver_outputs_total", "Records a stage has appended.", ["stage"], registry=self.registry
+            "inver_outputs_total", "Outputs of a stage, records set aside included.", ["stage"], registry=self.registry
         )
         self.batch_seconds = Histogram(
             "inver_batch_seconds",

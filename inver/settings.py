@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -74,6 +74,17 @@ class CollectionSettings(_Section):
     hnsw_m: int = Field(default=16, ge=4, le=64)
     hnsw_ef_construction: int = Field(default=200, ge=8, le=512)
     hnsw_ef_search: int = Field(default=256, ge=8, le=4_096)
+
+    @field_validator("analyzer")
+    @classmethod
+    def _analyzer_is_known(cls, analyzer: str) -> str:
+        """Refuse here what would otherwise stop the stages of a collection that already exists."""
+        from engines.analysis import check_analyzer
+
+        try:
+            return check_analyzer(analyzer)
+        except Fatal as error:
+            raise ValueError(str(error)) from None
 
     def generation_config(self, *, model: str, fingerprint: str, dimension: int) -> GenerationConfig:
         """Return the configuration of a new collection's first generation."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RowsOfVersion:
-    """Rows that one version left behind and that are still to be deleted."""
+    """Rows of one version that lie in the engines and are not shown.
+
+    They are to be deleted when the manifest has reached their version; until then it is on its way and not yet whole.
+    """
 
     version: int
     row_count: int

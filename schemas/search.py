@@ -110,5 +110,5 @@ class SearchResponse:
     generation: str
     visibility: Visibility = Visibility.VERIFIED
     took_ms: float = 0.0
-    #: Milliseconds by step: ``embed``, ``legs``, ``fuse``, ``visibility``, ``hydrate``.
+    #: Milliseconds by step: ``embed``, ``legs``, ``fuse``, ``show`` (visibility and rows, read together).
     steps_ms: Mapping[str, float] = field(default_factory=dict)

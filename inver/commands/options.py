@@ -18,7 +18,9 @@ ProfileOption = Annotated[
 ]
 CollectionOption = Annotated[str, typer.Option("--collection", "-c", help="The collection.")]
 TenantOption = Annotated[str, typer.Option("--tenant", help="The tenant.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output: one object, or one a line while running.")
+]
 
 DEFAULT_COLLECTION = "documents"
 DEFAULT_TENANT = "default"

@@ -99,14 +99,19 @@ def _announcer(*, as_json: bool) -> Callable[[str], None]:
 
 
 @topics.command("apply")
-def topics_apply(data_dir: DataDir = None, profile: ProfileOption = None, as_json: JsonOption = False) -> None:
-    """Create the topics that are missing, for every collection in the catalog."""
+def topics_apply(
+    collections: Annotated[list[str] | None, typer.Argument(help="Collections to create if they are new.")] = None,
+    data_dir: DataDir = None,
+    profile: ProfileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create the topics that are missing, for the collections named and every other in the catalog."""
     import asyncio
 
     from inver.settings import load_settings
 
     settings = load_settings(data_directory=data_dir, profile=profile)
-    applied = asyncio.run(_apply_topics(settings))
+    applied = asyncio.run(_apply_topics(settings, collections or []))
     if as_json:
         print_json({"topics": applied})
     else:
@@ -114,7 +119,7 @@ def topics_apply(data_dir: DataDir = None, profile: ProfileOption = None, as_jso
             show_text(f"{name}\n")
 
 
-async def _apply_topics(settings: Settings) -> list[str]:
+async def _apply_topics(settings: Settings, new: list[str]) -> list[str]:
     from inver.data_directory import prepare_data_directory
     from inver.runtime import open_runtime
     from streams.topics import collection_topics
@@ -122,6 +127,8 @@ async def _apply_topics(settings: Settings) -> list[str]:
     prepare_data_directory(settings.data_directory)
     names: list[str] = []
     async with open_runtime(settings, ()) as runtime:
+        for collection in new:
+            await runtime.directory.ensure(collection)
         for collection in await runtime.directory.names():
             record = await runtime.directory.record(collection)
             await runtime.directory.prepare(record)
