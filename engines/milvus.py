@@ -38,8 +38,8 @@ class MilvusVectorIndex:
     Consistency: Milvus applies a write when the query node's clock has passed it, up to 200 ms later.
     ``make_searchable`` reads with Strong consistency, which waits for that; searches then need not wait: they read
     Bounded, from the same node, which takes 8 ms instead of 88 (at a tick of 50 ms). Bounded also makes a node that
-    took over after a failure wait until it is at most five seconds behind. The collection is loaded with one replica: with more,
-    searches on another replica could miss for those seconds what ``make_searchable`` confirmed.
+    took over after a failure wait until it is at most five seconds behind. The collection is loaded with one replica:
+    with more, searches on another could miss for those seconds what ``make_searchable`` confirmed.
 
     A search may pass over near neighbours (HNSW), never over matches: where few rows match, Milvus compares all of
     them. Which of several equal rows are the last ones in the window is up to Milvus.
