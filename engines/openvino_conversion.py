@@ -123,7 +123,7 @@ def _example(model: Any) -> dict[str, torch.Tensor]:
 def _graph_module(model: Any, description: ModelDescription, inputs: tuple[str, ...]) -> torch.nn.Module:
     import torch
 
-    class Graph(torch.nn.Module):
+    class Graph(torch.nn.Module):  # type: ignore[misc]  # torch's types are not read
         """The transformer, its pooling and its normalisation as one function of its inputs."""
 
         def __init__(self) -> None:

@@ -71,7 +71,7 @@ def load_sentence_transformer(description: ModelDescription, **model_options: An
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         model = SentenceTransformer(
             str(description.folder),
