@@ -23,7 +23,7 @@ from schemas.document import DocumentEvent
 from schemas.errors import DecodeError, InvalidField, Poison
 from schemas.generation import Chunking
 from schemas.keys import DocumentKey, validate_key
-from schemas.metadata import filterable
+from schemas.metadata import check_metadata_size, filterable
 from schemas.rules import event_version, tombstone_version
 from streams.log import OutgoingRecord, Record
 from streams.partitioner import partition_of
@@ -109,6 +109,7 @@ class ChunkStage:
             extract, content, event.media_type, limits=ExtractLimits(max_text_bytes=self._settings.max_text_bytes)
         )
         metadata = {**extracted.metadata, **event.metadata}
+        check_metadata_size(metadata)
         await self._fields.admit(metadata)
         title = event.title or extracted.title
         chunks = await asyncio.to_thread(

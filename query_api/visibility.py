@@ -52,7 +52,10 @@ def first_of_each_document(fused: Sequence[FusedRow]) -> list[FusedRow]:
 
 def is_visible(row: RowKey, stored: StoredManifest | None) -> bool:
     """Decide for one row."""
-    return stored is not None and not stored.manifest.deleted and stored.manifest.rows_version == row.version
+    if stored is None or stored.manifest.deleted or stored.manifest.rows_version != row.version:
+        return False
+    # Rows beyond the count are what a longer content under the same version, refused since, left behind.
+    return row.ordinal < stored.manifest.row_count
 
 
 def shown_version(row: RowKey, stored: StoredManifest | None) -> int | None:

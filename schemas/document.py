@@ -23,6 +23,7 @@ KNOWN_FIELDS: Final = frozenset(
     | {"occurred_at", *BODY_FIELDS}
 )
 TITLE_LIMIT_BYTES: Final = 8_192
+SOURCE_LIMIT_BYTES: Final = 8_192
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 
@@ -66,7 +67,7 @@ def parse_document_event(raw: object, *, refuse_unknown_fields: bool = False) ->
         operation=operation,
         version=_version(raw.get("version")),
         metadata=parse_metadata(metadata) if metadata is not None else {},
-        source=_string(raw, "source", ""),
+        source=_source(raw),
         occurred_at=parse_moment("occurred_at", occurred_at) if occurred_at is not None else None,
     )
     given = [name for name in BODY_FIELDS if raw.get(name) is not None]
@@ -167,6 +168,14 @@ def _title(raw: Mapping[str, object]) -> str:
     if size > TITLE_LIMIT_BYTES:
         raise InvalidField("title", title, f"it may have {TITLE_LIMIT_BYTES} bytes and has {size}")
     return title
+
+
+def _source(raw: Mapping[str, object]) -> str:
+    source = _string(raw, "source", "")
+    size = len(source.encode())
+    if size > SOURCE_LIMIT_BYTES:
+        raise InvalidField("source", source, f"it may have {SOURCE_LIMIT_BYTES} bytes and has {size}")
+    return source
 
 
 def _required_string(raw: Mapping[str, object], name: str) -> str:

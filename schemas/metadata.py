@@ -23,6 +23,8 @@ EXACT_INTEGER_LIMIT: Final = 2**53
 STRING_LIMIT_BYTES: Final = 8_192
 FIELDS_LIMIT: Final = 128
 LIST_LIMIT: Final = 256
+#: All names and values of a document together; Milvus keeps 64 KiB of JSON in a field.
+METADATA_LIMIT_BYTES: Final = 32 * 1024
 _DATE_MARK: Final = "$date"
 
 
@@ -75,7 +77,25 @@ def parse_metadata(raw: object) -> dict[str, MetadataValue]:
             )
         if value is not None:
             parsed[name] = parse_value(f"metadata.{name}", value)
+    check_metadata_size(parsed)
     return parsed
+
+
+def check_metadata_size(metadata: Mapping[str, MetadataValue]) -> None:
+    """Refuse what not every engine could hold. Raises InvalidField."""
+    size = sum(len(name) + _size(value) for name, value in metadata.items())
+    if size > METADATA_LIMIT_BYTES:
+        raise InvalidField(
+            "metadata", f"{size} bytes", f"names and values together may have {METADATA_LIMIT_BYTES} bytes"
+        )
+
+
+def _size(value: MetadataValue) -> int:
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, tuple):
+        return sum(len(member.encode()) + 3 for member in value)
+    return 8
 
 
 def parse_value(field: str, value: object) -> MetadataValue:

@@ -125,9 +125,10 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
         """Continue from these offsets; one outside the log means the beginning. Raises PartitionsLost."""
         if lost := offsets.keys() - self._ownership.owned:
             raise lost_partitions(lost)
-        self._collect()
-        for partition, offset in offsets.items():
-            self._started().seek(KafkaPartition(*partition), offset)
+        with translated("seeking"):
+            self._collect()
+            for partition, offset in offsets.items():
+                self._started().seek(KafkaPartition(*partition), offset)
         self._held = deque(record for record in self._held if _place(record) not in offsets)
 
     async def lag(self) -> Mapping[TopicPartition, int]:
