@@ -30,3 +30,6 @@ def configure_logs(level: int = logging.INFO) -> None:
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     # pymilvus logs a traceback for every error it raises; the adapter tells what became of it.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+    if level >= logging.ERROR:
+        # A group that is being formed is an error to aiokafka; what a command cannot get over, it says itself.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
