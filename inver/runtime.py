@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -44,43 +44,46 @@ async def open_runtime(settings: Settings, stages: tuple[StageDefinition, ...]) 
 
     Raises Fatal for a data directory in use.
     """
-    lock = DataDirectoryLock(settings.data_directory)
-    if settings.profile is Profile.EMBEDDED:
-        await asyncio.to_thread(lock.acquire)
-    wiring = Wiring(settings)
-    metrics = Metrics()
-    observer = PipelineObserver(metrics)
-    directory = CollectionDirectory(wiring)
-    pipeline = Pipeline(
-        wiring=wiring, directory=directory, observer=observer, stages=stages, node=node_name(settings.data_directory)
-    )
-    sink = LogSink(wiring, directory, pipeline.look_again)
-    app = create_app(
-        ApiDependencies(
-            searcher=Searcher(directory, SearchSettings(answer_unverified=settings.answer_unverified)),
-            collections=directory,
-            sink=sink,
-            statuses=await wiring.statuses(),
-            health=Readiness(wiring, observer),
-            metrics=metrics.exposition,
-            profile=settings.profile.value,
-        )
-    )
-    task = asyncio.create_task(pipeline.run() if stages else asyncio.sleep(0))
-    try:
-        yield Runtime(
-            settings=settings,
+    async with AsyncExitStack() as opened:
+        if settings.profile is Profile.EMBEDDED:
+            lock = DataDirectoryLock(settings.data_directory)
+            opened.callback(lock.release)
+            await asyncio.to_thread(lock.acquire)
+        wiring = Wiring(settings)
+        opened.push_async_callback(wiring.close)
+        metrics = Metrics()
+        observer = PipelineObserver(metrics)
+        directory = CollectionDirectory(wiring)
+        pipeline = Pipeline(
             wiring=wiring,
             directory=directory,
-            sink=sink,
-            pipeline=pipeline,
-            pipeline_task=task,
-            app=app,
+            observer=observer,
+            stages=stages,
+            node=node_name(settings.data_directory),
         )
-    finally:
-        pipeline.stop()
+        sink = LogSink(wiring, directory, pipeline.look_again)
+        app = create_app(
+            ApiDependencies(
+                searcher=Searcher(directory, SearchSettings(answer_unverified=settings.answer_unverified)),
+                collections=directory,
+                sink=sink,
+                statuses=await wiring.statuses(),
+                health=Readiness(wiring, observer),
+                metrics=metrics.exposition,
+                profile=settings.profile.value,
+            )
+        )
+        task = asyncio.create_task(pipeline.run() if stages else asyncio.sleep(0))
         try:
-            await task
+            yield Runtime(
+                settings=settings,
+                wiring=wiring,
+                directory=directory,
+                sink=sink,
+                pipeline=pipeline,
+                pipeline_task=task,
+                app=app,
+            )
         finally:
-            await wiring.close()
-            lock.release()
+            pipeline.stop()
+            await task
